@@ -1,0 +1,70 @@
+# The course's commands; `make help` lists them. All of them work from any folder with `make -C FOLDER`.
+#
+# Every target first runs tools/setup.py, which makes .venv complete, or sees within milliseconds that it is.
+
+PYTHON ?= python3
+TORCH ?=
+N ?=
+FORCE ?=
+export PORT NO_BROWSER
+
+VENV_PYTHON := .venv/bin/python
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help lab test course notebooks lesson benchmarks verify-results lint clean setup-lab setup-test check-python
+
+# The one place for pytest's options; METAUTIL_PYTEST adds some (for example "-x").
+PYTEST = $(VENV_PYTHON) -m pytest -n 2 --dist loadfile --nbval --nbval-current-env \
+	--nbval-sanitize-with tests/nbval_sanitize.cfg $(METAUTIL_PYTEST)
+# Another machine's arithmetic: one thread, and none of the newer vector instructions.
+OTHER_MACHINE = OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2
+
+help:  ## list these commands
+	@echo "Everything Is a Mapping. Commands:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+	@echo "Options: PORT=8899  NO_BROWSER=1  TORCH=cuda  PYTHON=python3.12"
+
+lab: setup-lab  ## install what is missing, then open JupyterLab at lesson 00 (PORT=, NO_BROWSER=1)
+	@$(VENV_PYTHON) -m tools.lab
+
+test: setup-test  ## run every test, and every notebook once more with another machine's arithmetic
+	@failed=0; \
+	$(PYTEST) tests notebooks || failed=1; \
+	echo "All notebooks again, with another machine's arithmetic:"; \
+	$(OTHER_MACHINE) $(PYTEST) notebooks || failed=1; \
+	exit $$failed
+
+course: setup-lab  ## run all notebooks without a browser: time, memory, ok or failed
+	@$(VENV_PYTHON) -m tools.course
+
+notebooks: setup-test  ## make the notebooks whose lesson has changed (FORCE=1: all of them)
+	@$(VENV_PYTHON) -m tools.build $(if $(FORCE),--force)
+
+lesson: setup-test  ## build one lesson and preview it: make lesson N=03
+	@test -n "$(N)" || { echo "Which lesson? For example: make lesson N=03"; exit 1; }
+	@$(VENV_PYTHON) -m tools.build --only "$(N)" --preview
+
+benchmarks: setup-test  ## measure again what the lessons quote (hours on a small machine)
+	@$(VENV_PYTHON) -m benchmarks.run
+
+verify-results: setup-test  ## recompute one randomly chosen seed of every stored result
+	@$(VENV_PYTHON) -m benchmarks.verify
+
+lint: setup-test  ## check the style of the code
+	@$(VENV_PYTHON) -m ruff check .
+
+clean:  ## remove what tests and builds left behind (.venv and the notebooks stay)
+	@rm -rf .pytest_cache .ruff_cache .hypothesis .benchmarks build dist *.egg-info
+	@find . -path ./.venv -prune -o -path ./.git -prune -o \
+		\( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +
+
+setup-lab: check-python
+	@"$(PYTHON)" tools/setup.py --extra lab --torch "$(TORCH)"
+
+setup-test: check-python
+	@"$(PYTHON)" tools/setup.py --extra test --torch "$(TORCH)"
+
+check-python:
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "There is no program $(PYTHON) here. Install Python 3.10 or newer (Debian, Ubuntu: sudo apt install" \
+		"python3 python3-venv), or name the one you have: make lab PYTHON=python3.12"; exit 1; }

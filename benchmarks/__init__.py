@@ -1,0 +1,1 @@
+"""Measurements that lessons quote: each module measures, `store` keeps, ``results/`` is what was measured."""

@@ -1,0 +1,149 @@
+"""Stored results: one JSON file a benchmark, written row by row, read by lessons.
+
+A file is ``{"name", "date", "machine", "versions", "rows": [{"case", "metric", "unit", "seeds", "mean", "interval"}]}``.
+``seeds`` holds one value per seed, seed k at position k. Accuracies are fractions; speeds are ratios whose reference the
+case names. ``interval`` is the 95% interval of the mean over seeds (null while there is one seed).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from metautil.statistics import mean_interval
+
+RESULTS = Path(__file__).parent / "results"
+UNITS = ("fraction", "ratio", "ms", "s", "MB", "number")
+
+
+class Store:
+    """Rows of one results file; every `record` reaches the disk before it returns.
+
+    Parameters
+    ----------
+    name : str
+        The file is ``<folder>/<name>.json``.
+    folder : Path
+        Where results live.
+    """
+
+    def __init__(self, name: str, folder: Path = RESULTS) -> None:
+        self.name = name
+        self.path = folder / f"{name}.json"
+        self.rows: list[dict] = []
+        if self.path.exists():
+            try:
+                self.rows = json.loads(self.path.read_text(encoding="utf-8"))["rows"]
+            except (json.JSONDecodeError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{self.path} is not a results file ({error}). Restore it with git, or delete it to measure anew."
+                ) from error
+
+    def row(self, case: str, metric: str) -> dict | None:
+        """The row of ``case`` and ``metric``, or None."""
+        return next((row for row in self.rows if (row["case"], row["metric"]) == (case, metric)), None)
+
+    def seeds_done(self, case: str) -> int:
+        """Number of seeds that every metric of ``case`` already has: the first seed still to run."""
+        return min((len(row["seeds"]) for row in self.rows if row["case"] == case), default=0)
+
+    def record(self, case: str, seed: int, values: dict[str, tuple[float, str]]) -> None:
+        """Add one seed's values and write the file (to a temporary name, then renamed).
+
+        Parameters
+        ----------
+        case : str
+            What was measured, with the reference where a value is a ratio.
+        seed : int
+            Must be the next seed of this case, so that no seed is counted twice or skipped.
+        values : dict of str to (float, str)
+            Metric to (value, unit); units are those in `UNITS`.
+
+        Raises
+        ------
+        ValueError
+            If the seed is not the next one or a unit is unknown. Nothing is written then.
+        """
+        if seed != self.seeds_done(case):
+            raise ValueError(f"{self.name}, case {case!r}: seed {seed} given, seed {self.seeds_done(case)} is next.")
+        for metric, (_, unit) in values.items():
+            if unit not in UNITS:
+                raise ValueError(f"Unit {unit!r} of metric {metric!r} is unknown; one of {UNITS} is expected.")
+        for metric, (value, unit) in values.items():
+            row = self.row(case, metric)
+            if row is None:
+                row = {"case": case, "metric": metric, "unit": unit, "seeds": []}
+                self.rows.append(row)
+            row["seeds"] = [*row["seeds"][:seed], float(value)]
+            several = len(row["seeds"]) > 1
+            estimate = mean_interval(row["seeds"]) if several else None
+            row["mean"] = estimate.mean if estimate else float(value)
+            row["interval"] = [estimate.low, estimate.high] if estimate else None
+        self._write()
+
+    def _write(self) -> None:
+        content = {
+            "name": self.name,
+            "date": datetime.date.today().isoformat(),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+            "versions": {"python": platform.python_version()}
+            | {package: version(package) for package in ("torch", "numpy", "scikit-learn", "matplotlib")},
+            "rows": self.rows,
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.name}-", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(content, file, indent=1, ensure_ascii=False)
+                file.write("\n")
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, self.path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def quote(key: str, folder: Path = RESULTS) -> str:
+    """Text of a stored number for a lesson's ``{{file.case.metric}}``: mean, half-width of the interval, unit.
+
+    Parameters
+    ----------
+    key : str
+        ``file.case.metric``; the case may hold dots. ``file.case.metric:mean`` leaves the interval out,
+        ``file.case.metric:count`` is the number of seeds.
+
+    Raises
+    ------
+    KeyError
+        If there is no such file, case or metric; the message lists what there is.
+    """
+    key, _, form = key.partition(":")
+    name, _, rest = key.partition(".")
+    case, _, metric = rest.rpartition(".")
+    store = Store(name, folder)
+    row = store.row(case, metric)
+    if row is None:
+        there = ", ".join(f"{row['case']}.{row['metric']}" for row in store.rows) or "no rows"
+        raise KeyError(f"{key}: {store.path.name} has no case {case!r} with metric {metric!r}; it has {there}.")
+    if form == "count":
+        return str(len(row["seeds"]))
+    if form not in ("", "mean"):
+        raise KeyError(f"{key}:{form}: the form after the colon is 'mean', 'count' or nothing.")
+    scale, suffix, digits = {
+        "fraction": (100, "%", 1),
+        "ratio": (1, "×", 2),
+        "ms": (1, " ms", 0),
+        "s": (1, " s", 1),
+        "MB": (1, " MB", 0),
+        "number": (1, "", 3),
+    }[row["unit"]]
+    text = f"{row['mean'] * scale:.{digits}f}"
+    if row["interval"] is not None and form != "mean":
+        text += f" ± {(row['interval'][1] - row['interval'][0]) / 2 * scale:.{digits}f}"
+        return f"({text}){suffix}" if row["unit"] == "fraction" else text + suffix
+    return text + suffix

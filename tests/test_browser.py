@@ -1,0 +1,266 @@
+"""The notebooks as a learner meets them: in JupyterLab, sliders moved by keyboard and by mouse.
+
+Screenshots land in ``build/screenshots/``. Without a browser the tests are skipped, with the reason, unless
+``METAUTIL_REQUIRE_BROWSER=1`` asks for a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from tests.browser import (
+    ROOT,
+    Chromium,
+    Lab,
+    errors,
+    missing_browser,
+    pixels,
+    run_notebook,
+    start_chromium,
+    start_lab,
+)
+
+SCREENSHOTS = ROOT / "build" / "screenshots"
+
+
+def has_sliders(notebook: Path) -> bool:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    tagged = ["".join(cell["source"]) for cell in cells if "figure" in cell["metadata"].get("tags", [])]
+    return any(re.search(r"\bshow\(", source) for source in tagged)
+
+
+NOTEBOOKS = [path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if has_sliders(path)]
+
+FIXTURE = [
+    """
+from matplotlib.figure import Figure
+from metautil.sliders import Scene, Slider, show
+
+def scene():
+    figure = Figure(figsize=(4, 2))
+    line, = figure.add_subplot(ylim=(0, 1)).plot([0, 1], [0, 0])
+    def move(eta):
+        if eta > 0.5:
+            raise ZeroDivisionError("no such step")
+        line.set_ydata([eta, 0])
+        return f"start {eta:.4f}"
+    return Scene(figure, [line], move, "A line that falls.")
+""",
+    'show(scene(), eta=Slider("η", "step size", 0.01, 1, default=0.1))',
+    """
+import socket
+def connect():
+    socket.socket().connect(("192.0.2.1", 80))
+def look_up():
+    socket.getaddrinfo("example.org", 80)
+for call in connect, look_up:
+    try:
+        call()
+        print("went through")
+    except OSError as error:
+        print(error)
+""",
+    'show(scene(), eta=Slider("η", "step size", 0.01, 1, default=0.6))',
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> None:
+    reason = missing_browser()
+    if reason and os.environ.get("METAUTIL_REQUIRE_BROWSER") == "1":
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def lab(browser: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with start_lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def chromium(browser: None) -> Iterator[Chromium]:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    with start_chromium() as chromium:
+        yield chromium
+
+
+class Seen:
+    """One panel in the page: its controls, and what a reader sees of it."""
+
+    def __init__(self, page: object, position: int = 0) -> None:
+        self.page = page
+        self.panel = page.locator(".metautil-widget").nth(position)
+        self.handles, self.boxes = self.panel.locator(".noUi-handle"), self.panel.locator("input[type=text]")
+        self.picture, self.message = self.panel.locator("img"), self.panel.locator(".metautil-message")
+        self.reset = self.panel.get_by_role("button", name="Reset")
+        self.picture.scroll_into_view_if_needed()
+
+    def line(self) -> str:
+        return self.panel.locator(".metautil-readout").inner_text()
+
+    def look(self) -> tuple[str, np.ndarray]:
+        """Read-out and pixels."""
+        return self.line(), pixels(self.picture)
+
+    def wait(self, before: str) -> tuple[str, np.ndarray]:
+        """Wait until the read-out is another one, and the kernel has nothing more to say; look then."""
+        readout = self.panel.locator(".metautil-readout").element_handle()
+        self.page.wait_for_function(
+            "([element, before]) => element.innerText !== before", arg=[readout, before]
+        )
+        self.page.wait_for_function(
+            "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+        )
+        self.page.wait_for_timeout(150)
+        return self.look()
+
+    def share(self, slider: int) -> float:
+        """Where the handle stands, from 0 at the left end to 1."""
+        now, most = (
+            float(self.handles.nth(slider).get_attribute(f"aria-value{end}")) for end in ("now", "max")
+        )
+        return now / most
+
+    def type(self, slider: int, text: str) -> None:
+        self.boxes.nth(slider).fill(text)
+        self.boxes.nth(slider).press("Enter")
+
+    def drag(self, slider: int, distance: float) -> None:
+        self.handles.nth(slider).scroll_into_view_if_needed()
+        box = self.handles.nth(slider).bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + distance, y, steps=4)
+        self.page.mouse.up()
+
+
+def inside_changed(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether pixels changed in the inner part of the picture, away from labels and titles."""
+    height, width = before.shape[:2]
+    inner = (slice(height // 6, height * 5 // 6), slice(width // 10, width * 9 // 10))
+    return before.shape == after.shape and bool((before[inner] != after[inner]).any())
+
+
+def drive(seen: Seen, slider: int) -> None:
+    """Keyboard, reset, typed, refused, mouse, reset."""
+    start = seen.look()
+    default = seen.boxes.nth(slider).input_value()
+
+    seen.handles.nth(slider).focus()
+    rising = seen.share(slider) < 0.5
+    seen.page.keyboard.press("ArrowRight" if rising else "ArrowLeft")
+    keyed = seen.wait(start[0])
+    value = seen.boxes.nth(slider).input_value()
+    assert value != default
+    assert inside_changed(start[1], keyed[1])
+
+    seen.reset.click()
+    back = seen.wait(keyed[0])
+    assert back[0] == start[0] and np.array_equal(back[1], start[1])
+
+    seen.type(slider, value)
+    typed = seen.wait(start[0])
+    assert typed[0] == keyed[0] and np.array_equal(typed[1], keyed[1])
+
+    seen.type(slider, "a lot")
+    seen.message.get_by_text("“a lot” is not a number").wait_for()
+    assert f"= {value} is kept" in seen.message.inner_text()
+    assert seen.line() == typed[0]
+    assert seen.boxes.nth(slider).input_value() == value
+
+    seen.drag(slider, 60 if rising else -60)
+    dragged = seen.wait(typed[0])
+    moved = float(seen.boxes.nth(slider).input_value()) - float(value)
+    assert moved > 0 if rising else moved < 0
+    assert inside_changed(typed[1], dragged[1])
+    assert seen.message.inner_text() == ""
+
+    seen.reset.click()
+    back = seen.wait(dragged[0])
+    assert back[0] == start[0] and np.array_equal(back[1], start[1])
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_in_lab(notebook: Path, lab: Lab, chromium: Chromium) -> None:
+    shutil.copy(notebook, lab.folder / notebook.name)
+    with run_notebook(chromium, lab, notebook.name) as page:
+        page.screenshot(path=SCREENSHOTS / f"{notebook.stem}.png")
+        assert errors(page) == []
+        page.locator(".metautil-widget").first.wait_for()
+        for position in range(page.locator(".metautil-widget").count()):
+            seen = Seen(page, position)
+            assert seen.handles.count() == seen.boxes.count() >= 1
+            for slider in range(seen.handles.count()):
+                drive(seen, slider)
+            seen.handles.first.focus()
+            page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(300)
+            seen.panel.screenshot(path=SCREENSHOTS / f"{notebook.stem}_panel_{position + 1}.png")
+    assert chromium.outside() == []
+    assert lab.refused() == []
+
+
+def test_the_first_lessons_have_sliders() -> None:
+    assert {"00_start_here", "03_the_gradient_update"} <= {path.stem for path in NOTEBOOKS}
+
+
+def test_what_goes_wrong_is_seen(lab: Lab, chromium: Chromium) -> None:
+    """Values between the stops, a move that fails, an error in a cell, attempts to leave the machine."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in FIXTURE])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, lab.folder / "fixture.ipynb")
+    try:
+        with run_notebook(chromium, lab, "fixture.ipynb") as page:
+            assert [line for line in errors(page) if "ZeroDivisionError: no such step" in line]
+            assert page.get_by_text("went through").count() == 1, "only the cell's own source may say so"
+            assert lab.refused() == ["socket.connect 192.0.2.1", "socket.getaddrinfo example.org"]
+
+            page.evaluate("fetch('http://192.0.2.1/').catch(() => null)")
+            assert chromium.outside() == ["http://192.0.2.1/"]
+
+            seen = Seen(page)
+            start = seen.look()
+            assert seen.panel.get_by_role("img", name="A line that falls.").count() == 1
+            assert seen.panel.get_by_label("η =").count() == 1
+
+            seen.handles.first.focus()  # from there the keyboard alone: box, reset button, and back
+            page.keyboard.press("Tab")
+            page.keyboard.press("Control+A")
+            page.keyboard.type("0.1234")
+            page.keyboard.press("Tab")
+            typed = seen.wait(start[0])
+            assert "η = 0.1234 · start 0.1234" in typed[0]
+            page.keyboard.press("Enter")
+            assert seen.wait(typed[0])[0] == start[0]
+
+            for text, words in {"0,2": "comma", "7": "outside the range", "": "Nothing was typed"}.items():
+                seen.type(0, text)
+                seen.message.get_by_text(words).wait_for()
+                assert "η = 0.1 is kept" in seen.message.inner_text()
+                assert seen.boxes.first.input_value() == "0.1"
+
+            seen.type(0, "0.7")
+            seen.message.get_by_text("No picture for η = 0.7: ZeroDivisionError: no such step").wait_for()
+            after = seen.look()
+            assert after[0] == start[0] and np.array_equal(after[1], start[1])
+            seen.panel.screenshot(path=SCREENSHOTS / "broken_move.png")
+
+            seen.type(0, "0.3")
+            final = seen.wait(start[0])
+            assert "start 0.3000" in final[0] and seen.message.inner_text() == ""
+            assert inside_changed(start[1], final[1])
+    finally:
+        lab.attempts.unlink(missing_ok=True)
+        chromium.requests.clear()

@@ -1,0 +1,484 @@
+"""The build of notebooks from text: `tools.build`, and `tools.course` that runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tools import build, course
+from tools.build import BuildError
+
+HERE = Path(__file__).parent
+NAME = "07_small.md"
+LESSON = """---
+jupytext:
+  formats: md:myst,ipynb
+  text_representation: {extension: .md, format_name: myst}
+kernelspec: {display_name: Python 3, language: python, name: python3}
+authors: [someone]
+---
+
+# 07 · Small
+
+A stored number: {{sweep.λ=3.accuracy}}. See [the start](00_start.ipynb),
+[the readme](../README.md#top), `](x)`.
+
+```{code-cell} ipython3
+:tags: [figure]
+
+import base64, io
+import ipywidgets
+from IPython.display import display
+from matplotlib.figure import Figure
+figure = Figure(figsize=(1, 1))
+figure.add_subplot().plot([0, 1])
+file = io.BytesIO()
+figure.savefig(file)
+faces = {"application/vnd.jupyter.widget-view+json": {"version_major": 2, "version_minor": 0,
+         "model_id": ipywidgets.IntSlider().model_id},
+         "image/png": base64.b64encode(file.getvalue()).decode(), "text/plain": "η = 0.1 · f = 0.23"}
+display(faces, raw=True, metadata={"image/png": {"alt": "A line that rises."}})
+```
+
+Bars: one with a label, one that stops early, one without a total, one that vanishes.
+
+```{code-cell} ipython3
+from tqdm.auto import tqdm
+for _ in tqdm(range(12), desc="epochs"):
+    pass
+for k in tqdm(range(12)):
+    if k == 3:
+        break
+for _ in tqdm(iter(range(5)), desc="stream"):
+    pass
+for _ in tqdm(range(4), leave=False):
+    pass
+```
+
+Streams, in two pieces.
+
+```{code-cell} ipython3
+import sys
+for k in range(3):
+    print("piece", k)
+    sys.stdout.flush()
+```
+
+### Exercise 07.1 · Halve (easy)
+
+Write half of x; the markdown may speak of ### BEGIN SOLUTION itself.
+
+```{code-cell} ipython3
+halve = None
+### BEGIN SOLUTION
+def halve(x):
+    return x / 2
+### END SOLUTION
+print("not attempted" if halve is None else halve(3.0))
+```
+"""
+BAD = LESSON + "\nA mistake.\n\n```{code-cell} ipython3\nraise ValueError('the cell is wrong')\n```\n"
+
+
+def quote(key: str) -> str:
+    return {"sweep.λ=3.accuracy": "(86.9 ± 0.4)%"}[key]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    command = [
+        "git",
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@localhost",
+        "-c",
+        "commit.gpgsign=false",
+        *arguments,
+    ]
+    return subprocess.run(
+        command, cwd=folder, env=environment, check=True, capture_output=True, text=True
+    ).stdout
+
+
+class Course:
+    """A small repository with one lesson, built and committed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.lessons, self.out = root, root / "lessons", root / "notebooks"
+        self.source = self.lessons / NAME
+        self.student, self.solved = build.notebooks_of(self.source, self.out)
+
+    def build(self, **options) -> list[Path]:
+        return build.build(self.lessons, self.out, quote=quote, **options)
+
+    def bytes(self) -> list[bytes]:
+        return [self.student.read_bytes(), self.solved.read_bytes()]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Course:
+    small = Course(tmp_path_factory.mktemp("course"))
+    small.lessons.mkdir()
+    small.source.write_text(LESSON, encoding="utf-8")
+    assert small.build() == [small.student, small.solved]
+    git(small.root, "init", "-q")
+    git(small.root, "add", "lessons", "notebooks")
+    git(small.root, "commit", "-q", "-m", "built")
+    return small
+
+
+@pytest.fixture
+def small(original: Course, tmp_path: Path) -> Course:
+    """A copy of the built repository for each test to change; the build's own record stays behind."""
+    shutil.copytree(original.root, tmp_path / "copy", ignore=shutil.ignore_patterns("build"))
+    return Course(tmp_path / "copy")
+
+
+def cells(path: Path) -> list:
+    return nbformat.read(path, as_version=4).cells
+
+
+def test_cell_ids_name_lesson_and_position(original):
+    for path in (original.student, original.solved):
+        assert [cell.id for cell in cells(path)] == [f"l07-c{k:03d}" for k in range(8)]
+
+
+def test_student_version_has_stub_and_solved_version_only_loses_markers(original):
+    student, solved = cells(original.student)[-1], cells(original.solved)[-1]
+    last = 'print("not attempted" if halve is None else halve(3.0))'
+    assert student.source == f"halve = None\n...\n{last}"
+    assert student.outputs[0].text == "not attempted\n"
+    assert solved.source == f"halve = None\ndef halve(x):\n    return x / 2\n{last}"
+    assert solved.outputs[0].text == "1.5\n"
+    for path in (original.student, original.solved):
+        assert "speak of ### BEGIN SOLUTION itself" in cells(path)[-2].source
+
+
+def test_indented_solution_keeps_its_indent():
+    solution = "### BEGIN SOLUTION\n    a = 1\n    ### END SOLUTION"
+    text = f"def f():\n    a = None\n    {solution}\n    return a"
+    assert (
+        build.generate(f"```{{code-cell}}\n{text}\n```\n", NAME, False)[0].source
+        == "def f():\n    a = None\n    ...\n    return a"
+    )
+
+
+def test_placeholder_is_filled_and_links_lead_from_both_folders(original):
+    student, solved = (cells(path)[0].source for path in (original.student, original.solved))
+    for source in (student, solved):
+        assert "A stored number: (86.9 ± 0.4)%." in source
+        assert "(00_start.ipynb)" in source and "`](x)`" in source
+    assert "(../README.md#top)" in student
+    assert "(../../README.md#top)" in solved
+
+
+def test_unknown_placeholder_names_lesson_line_and_key():
+    with pytest.raises(BuildError, match=r"07_small\.md, line 2: .*\{\{sweep\.λ=9\.accuracy\}\}"):
+        build.fill("\n{{sweep.λ=9.accuracy}}\n", NAME, quote)
+
+
+def test_braces_in_code_cells_are_left_alone():
+    text = '```{code-cell} ipython3\nprint(f"{{x}}")\n```\n'
+    assert build.fill(text, NAME, quote) == text
+
+
+@pytest.mark.parametrize("end", ["", "### BEGIN SOLUTION\n"])
+def test_unpaired_markers_name_lesson_line_and_cell(end):
+    with pytest.raises(BuildError, match=r"07_small\.md, line 3, cell l07-c000: .*solution"):
+        build.generate(
+            f"\n```{{code-cell}} ipython3\nx = None\n### BEGIN SOLUTION\nx = 1\n{end}```\n", NAME, True
+        )
+
+
+def test_nothing_of_jupytext_widgets_time_or_person_is_saved(original):
+    for path in (original.student, original.solved):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        assert set(notebook["metadata"]) == {"kernelspec", "language_info", "metautil"}
+        assert notebook["metadata"]["language_info"] == {"name": "python"}
+        assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+        assert set(notebook["metadata"]["metautil"]) == {"digest"}
+        metadata = [cell["metadata"] for cell in notebook["cells"]]
+        assert metadata == [{}, {"tags": ["figure"]}, {}, {}, {}, {}, {}, {}]
+        outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+        assert len(outputs) == 7
+        assert not any("widget-view" in face for output in outputs for face in output.get("data", {}))
+
+
+def test_output_with_three_faces_keeps_picture_text_and_alternative(original):
+    (output,) = cells(original.student)[1].outputs
+    assert set(output.data) == {"image/png", "text/plain"}
+    assert output.data["text/plain"] == "η = 0.1 · f = 0.23"
+    assert output.metadata["image/png"]["alt"] == "A line that rises."
+
+
+def test_progress_bars_have_a_final_text_without_times(original):
+    texts = [output.data["text/plain"] for output in cells(original.student)[3].outputs]
+    assert texts == [
+        "epochs: 100%|██████████| 12/12",
+        " 25%|██▌       | 3/12",
+        "stream: 5it",
+        "100%|██████████| 4/4",
+    ]
+    assert all(set(output.data) == {"text/plain"} for output in cells(original.student)[3].outputs)
+
+
+def test_pieces_of_a_stream_are_joined(original):
+    (output,) = cells(original.student)[5].outputs
+    assert output.text == "piece 0\npiece 1\npiece 2\n"
+
+
+def test_second_build_does_nothing_and_forced_build_gives_the_same_bytes(original, small, capsys):
+    before = small.bytes()
+    assert small.build() == []
+    assert small.build(force=True) == [small.student, small.solved]
+    assert small.bytes() == before == original.bytes()
+
+
+def test_changed_text_builds_again_over_committed_and_own_notebooks(small):
+    small.source.write_text(LESSON.replace("in two pieces", "in three pieces"), encoding="utf-8")
+    assert "changed" in build.stale(small.source, small.out, quote)
+    assert small.build() == [small.student, small.solved]  # committed: may be overwritten
+    assert build.stale(small.source, small.out, quote) == ""
+    refused = build.Written(small.root / "build" / "written.json")
+    assert "M notebooks" in git(small.root, "status", "--porcelain")
+    build.refuse_to_lose_work(small.student, refused)  # not committed, but the build's own
+
+
+def test_missing_damaged_and_disagreeing_notebooks_are_stale(small):
+    assert build.stale(small.source, small.out, quote) == ""
+    text = small.solved.read_text(encoding="utf-8")
+    small.solved.write_text(text.replace("return x / 2", "return x / 3"), encoding="utf-8")
+    assert "disagrees" in build.stale(small.source, small.out, quote)
+    small.solved.write_text(text[:1000], encoding="utf-8")
+    assert "cannot be read" in build.stale(small.source, small.out, quote)
+    small.solved.unlink()
+    assert "missing" in build.stale(small.source, small.out, quote)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return x / 2", "return x / 3"),
+        ("l07-c003", "l07-c999"),
+        ('"figure"', '"picture"'),
+        ("# 07 · Small", "# 07"),
+    ],
+)
+def test_disagreement_of_a_cell_is_found(small, old, new):
+    assert build.disagreements(small.source, small.solved, quote) == []
+    small.solved.write_text(small.solved.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    assert len(build.disagreements(small.source, small.solved, quote)) == 1
+
+
+def test_disagreement_in_the_number_of_cells_is_found(small):
+    notebook = nbformat.read(small.student, as_version=4)
+    notebook.cells.pop()
+    nbformat.write(notebook, small.student)
+    assert "7 cells, the source gives 8" in build.disagreements(small.source, small.student, quote)[0]
+
+
+def test_refuses_to_overwrite_work_of_others(small):
+    small.source.write_text(LESSON.replace("in two pieces", "in three pieces"), encoding="utf-8")
+    mine = small.student.read_text(encoding="utf-8").replace("not attempted", "my own answer")
+    small.student.write_text(mine, encoding="utf-8")
+    with pytest.raises(BuildError, match=r"not committed.*git restore .*07_small\.ipynb.*FORCE=1"):
+        small.build()
+    assert small.student.read_text(encoding="utf-8") == mine
+    git(small.root, "add", "notebooks")
+    with pytest.raises(BuildError, match="not committed"):  # staged is not committed
+        small.build()
+    small.build(force=True)
+    assert "in three pieces" in small.student.read_text(encoding="utf-8")
+
+
+def test_refuses_to_overwrite_where_there_is_no_git_to_ask(small):
+    written = build.Written(small.root / "build" / "written.json")
+    build.refuse_to_lose_work(small.student, written)
+    shutil.rmtree(small.root / ".git")
+    with pytest.raises(BuildError, match="not committed"):
+        build.refuse_to_lose_work(small.student, written)
+    written.note(small.student)
+    build.refuse_to_lose_work(small.student, build.Written(small.root / "build" / "written.json"))
+
+
+def test_failing_cell_stops_the_build_and_leaves_the_old_notebooks(small):
+    before = small.bytes()
+    small.source.write_text(BAD, encoding="utf-8")
+    with pytest.raises(
+        BuildError, match=r"07_small\.md, student's version, cell l07-c009: ValueError: the cell is wrong"
+    ):
+        small.build()
+    assert small.bytes() == before
+    assert list(small.out.rglob("*.tmp")) == []
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        "out = ipywidgets.Output()\nwith out:\n    1 / 0",
+        "button = ipywidgets.Button()\nbutton.on_click(lambda _: 1 / 0)\nbutton.click()",
+    ],
+)
+def test_error_in_a_widget_callback_stops_the_build(tmp_path, callback):
+    small = Course(tmp_path)
+    small.lessons.mkdir()
+    small.source.write_text(
+        f"```{{code-cell}} ipython3\nimport ipywidgets\n{callback}\n```\n", encoding="utf-8"
+    )
+    with pytest.raises(BuildError, match=r"cell l07-c000: ZeroDivisionError"):
+        small.build()
+    assert not small.student.exists()
+
+
+def test_bar_that_was_never_closed_is_refused(tmp_path):
+    small = Course(tmp_path)
+    small.lessons.mkdir()
+    code = "from tqdm.auto import tqdm\nbar = tqdm(total=10, desc='half')\nbar.update(3)"
+    small.source.write_text(f"```{{code-cell}} ipython3\n{code}\n```\n", encoding="utf-8")
+    with pytest.raises(BuildError, match=r"cell l07-c000: the progress bar 'half' was not closed"):
+        small.build()
+
+
+def test_write_that_fails_half_way_leaves_the_old_files(tmp_path, monkeypatch):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        build._replace(dict.fromkeys(paths, "new"))
+    assert [path.read_text() for path in paths] == ["old", "old"]
+    assert sorted(tmp_path.iterdir()) == paths
+
+
+def package(root: Path, **modules: str) -> Path:
+    for name, text in {"__init__": "", **modules}.items():
+        path = root / "metautil" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(text, encoding="utf-8")
+    return root
+
+
+def test_digest_depends_on_the_code_of_modules_used_and_on_nothing_else(tmp_path):
+    text = "```{code-cell} ipython3\n%matplotlib inline\nfrom metautil.risks import risk\n```\n"
+    modules = {
+        "risks": "from .losses import half\ndef risk(): return half()",
+        "losses": "def half(): return 1 / 2",
+    }
+    modules["plots"] = "x = 1"
+
+    def of(text=text, **changed):
+        return build.digest(text, NAME, package(tmp_path, **(modules | changed)))
+
+    reference = of()
+    assert of(plots="x = 2") == reference  # not imported
+    assert of(losses='def half():\n    """Say."""\n    # comment\n    return 1/2') == reference
+    assert of(losses="def half(): return 1") != reference  # imported by what the lesson imports
+    assert of(risks="def risk(): return 1") != reference
+    assert of(text=text + "\nMore.\n") != reference
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import metautil.losses",
+        "from metautil import losses",
+        "from metautil.losses import half",
+        "def f():\n    from metautil import losses",
+        "import importlib\nimportlib.import_module('metautil.losses')",
+    ],
+)
+def test_every_form_of_import_is_seen(tmp_path, line):
+    package(tmp_path, losses="")
+    cells = build.parse(f"```{{code-cell}} ipython3\n{line}\n```\n", NAME)
+    assert list(build.modules_used(cells, tmp_path)) == ["metautil", "metautil.losses"]
+
+
+def test_lesson_that_does_not_exist_is_named(original):
+    with pytest.raises(BuildError, match=r"No lesson 9 .*there are: 07_small"):
+        build.lessons_in(original.lessons, "9")
+    assert build.lessons_in(original.lessons, "7") == [original.source]
+
+
+def test_check_says_what_would_be_built(small, capsys, monkeypatch):
+    monkeypatch.setattr(build.stale, "__defaults__", (quote,))
+    arguments = ["--check", "--lessons", str(small.lessons), "--out", str(small.out)]
+    assert build.main(arguments) == 0
+    assert capsys.readouterr().out == "07_small: up to date\n"
+    small.student.unlink()
+    assert build.main(arguments) == 1
+    assert "would be built: " in capsys.readouterr().out
+    assert not small.student.exists()
+
+
+def test_strict_nbval_accepts_the_built_notebook_and_sees_one_changed_number(small):
+    text = small.student.read_text(encoding="utf-8")
+    other = small.out / "08_tampered.ipynb"
+    other.write_text(
+        text.replace('"η = 0.1 · f = 0.23"\n', '"η = 0.1 · f = 0.24"\n').replace("12/12", "12/13"), "utf-8"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(small.root),
+        "--nbval",
+    ]
+    command += [
+        "--nbval-current-env",
+        "--nbval-sanitize-with",
+        str(HERE / "nbval_sanitize.cfg"),
+        "--color=no",
+    ]
+    result = subprocess.run([*command, "notebooks"], cwd=small.root, capture_output=True, text=True)
+    failed = sorted(line.split(" ")[1] for line in result.stdout.splitlines() if line.startswith("FAILED"))
+    expected = [f"notebooks/08_tampered.ipynb::Cell {k}" for k in (0, 1)]
+    assert [line.replace("::ipynb", "") for line in failed] == [line.split(" ")[0] for line in expected], (
+        result.stdout
+    )
+    assert "2 failed, 10 passed" in result.stdout
+
+
+def test_course_reports_each_notebook_and_fails_on_a_swallowed_error(small, capsys):
+    before = small.bytes()
+    bad = "import ipywidgets\nwith ipywidgets.Output():\n    1 / 0"
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("1 + 1"), nbformat.v4.new_code_cell(bad)]
+    )
+    nbformat.write(notebook, small.out / "08_bad.ipynb")
+    (small.out / "09_cut.ipynb").write_text("{", encoding="utf-8")
+    assert course.main(["--folder", str(small.out)]) == 1
+    good, failed, cut, summary = capsys.readouterr().out.splitlines()
+    name, seconds, _, memory, _, result = good.split()
+    assert (name, result) == ("07_small", "ok")
+    assert float(seconds) > 0 and float(memory) > 10
+    assert failed.startswith("08_bad") and failed.endswith("ZeroDivisionError: division by zero")
+    assert notebook.cells[1].id in failed
+    assert "cannot be read" in cut
+    assert summary.startswith("3 notebooks in ") and summary.endswith("2 failed")
+    assert small.bytes() == before
+
+
+def test_course_without_notebooks_says_so(tmp_path, capsys):
+    assert course.main(["--folder", str(tmp_path)]) == 2
+    assert "make notebooks" in capsys.readouterr().err
+
+
+def test_course_counts_solutions_only_when_asked(small):
+    assert course.chosen(small.out, solutions=False) == [small.student]
+    assert course.chosen(small.out, solutions=True) == [small.student, small.solved]

@@ -1,0 +1,497 @@
+"""Every lesson keeps the lesson contract and agrees with its notebooks; and each rule bites."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from tools import build
+from tools import lint_lessons as lint
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+LESSONS = sorted((ROOT / "lessons").glob("*.md"))
+NOTEBOOKS = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks/solutions").glob("*.ipynb")])
+NUMBERS = tomllib.loads((ROOT / "tests/numbers_allowlist.toml").read_text("utf-8"))
+SOFTENED = tomllib.loads((ROOT / "tests/nbval_allowlist.toml").read_text("utf-8")).get("entry", [])
+each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+
+
+@cache
+def lesson(path: Path) -> lint.Lesson:
+    return lint.read(path.read_text("utf-8"), path.name)
+
+
+@cache
+def notebook(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+# The real lessons
+
+
+def test_there_are_lessons():
+    assert LESSONS
+
+
+@each_lesson
+@pytest.mark.parametrize(
+    "rule", [rule for rule in lint.RULES if rule is not lint.formulas], ids=lambda rule: rule.__name__
+)
+def test_lesson_obeys(path, rule):
+    assert rule(lesson(path)) == []
+
+
+@each_lesson
+def test_formulas_are_tagged_and_references_exist(path):
+    known = {lesson(other).number: lint.tags(lesson(other)) for other in LESSONS}
+    assert lint.formulas(lesson(path), known) == []
+
+
+@each_lesson
+def test_links_lead_somewhere(path):
+    assert lint.links(lesson(path), ROOT) == []
+
+
+@each_lesson
+@pytest.mark.parametrize("version", [0, 1], ids=["student", "solved"])
+def test_notebook_agrees_with_its_source(path, version):
+    assert build.disagreements(path, build.notebooks_of(path, ROOT / "notebooks")[version]) == []
+
+
+def test_every_notebook_has_a_source():
+    assert [path.stem for path in NOTEBOOKS if path.stem not in {lesson.stem for lesson in LESSONS}] == []
+
+
+@each_notebook
+def test_saved_notebook_ran_clean(path):
+    assert lint.saved(notebook(path), path.stem, path.stat().st_size) == []
+
+
+@each_notebook
+def test_pictures_have_numbers_and_alternatives(path):
+    assert lint.pictures(notebook(path), path.stem) == []
+
+
+def test_nbval_is_softened_only_with_a_reason():
+    found, needed = [], set()
+    for path in NOTEBOOKS:
+        problems, used = lint.nbval_tags(notebook(path), path.stem, SOFTENED)
+        found, needed = found + problems, needed | used
+    unused = [entry for entry in SOFTENED if (entry["lesson"], entry["cell"]) not in needed]
+    assert (found, unused) == ([], [])
+
+
+def test_numbers_in_prose_have_a_source():
+    texts = {f"lessons/{path.name}": lesson(path).markdown() for path in LESSONS}
+    if (ROOT / "README.md").exists():
+        texts["README.md"] = (ROOT / "README.md").read_text("utf-8")
+    entries, sections = NUMBERS.get("entry", []), NUMBERS.get("section", [])
+    found, needed = [], set()
+    for file, text in texts.items():
+        problems, used = lint.unsourced(file, text, entries, sections if file != "README.md" else ())
+        found, needed = found + problems, needed | used
+    assert "\n\n".join(found) == ""
+    listed = [" ".join(entry["text"].split()) for entry in entries] + [
+        section["heading"] for section in sections
+    ]
+    assert [text for text in listed if text not in needed] == [], "entries that nothing needs any more"
+    assert [entry for entry in entries + sections if not entry["source"].strip()] == [], (
+        "entries without a source"
+    )
+
+
+# Each rule bites: a good small lesson, and what each rule says when one thing in it is wrong
+
+EXERCISE = """
+### Exercise 07.{k} · Halve {k} ({grade})
+
+Write half of what you are given.
+
+```{{code-cell}} ipython3
+half_{k} = None
+### BEGIN SOLUTION
+def half_{k}(x):
+    return x / 2
+### END SOLUTION
+check_half(half_{k})
+```
+"""
+GOOD = (
+    r"""---
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+
+# 07 · Halves
+
+A mapping that halves, $x \mapsto x/2$, with `code!` and a [link](#Time).
+
+```mermaid
+graph LR
+    A[data] --> B["half (you are here)"]
+    class B here
+    classDef here fill:#fff
+```
+
+## What you will be able to do
+
+- Halve.
+- Explain why.
+
+## Before you start
+
+You need [the start](https://example.org/start).
+
+## Time
+
+About 20 minutes to read.
+
+## 1 · Half
+
+Half of $x$ is defined by
+
+$$
+h(x) = \tfrac{1}{2} x
+\tag{7.1}
+$$
+
+and used as in (7.1).
+
+```{code-cell} ipython3
+a = 1
+```
+
+**Predict.** Where does the line end?
+
+**Target.** Find the slider position with a slope of 0.5.
+
+```{code-cell} ipython3
+:tags: [figure]
+
+show(scene(a))
+```
+
+## 2 · Again
+
+![A line](https://example.org/line.png) and once more, in other words.
+
+$$ h(h(x)) = \tfrac{1}{4} x \tag{7.2} $$
+
+## Exercises
+"""
+    + "".join(
+        EXERCISE.format(k=k, grade=grade) for k, grade in enumerate(("easy", "medium", "hard"), start=1)
+    )
+    + """
+## What to take away
+
+- Halving halves.
+- It is a mapping.
+
+## What comes next
+
+More halves, of more things.
+
+## References
+
+- [A page](https://example.org).
+"""
+)
+NAME = "07_halves.md"
+LONG = "\n".join(f"a{k} = {k}" for k in range(12))
+
+
+def of(rule, text: str) -> list[str]:
+    return rule(lint.read(text, NAME))
+
+
+@pytest.mark.parametrize("rule", lint.RULES, ids=lambda rule: rule.__name__)
+def test_good_lesson_has_no_problems(rule):
+    assert of(rule, GOOD) == []
+    assert lint.links(lint.read(GOOD, NAME), ROOT) == []
+
+
+BITES = [
+    (lint.headings, "# 07 · Halves", "# Halves", "first-level heading"),
+    (lint.headings, "## 2 · Again", "## Again", "at least two sections"),
+    (lint.headings, "## 2 · Again", "### 2 · Again", "at least two sections"),
+    (lint.headings, "## What comes next", "## What next", "second-level headings"),
+    (lint.headings, "## Time", "## References", "second-level headings"),
+    (lint.opening, "- Explain why.\n", "", "1 objectives and 2 take-aways"),
+    (lint.opening, "About 20 minutes", "A while", "no minutes"),
+    (lint.opening, "You need [the start](https://example.org/start).", "", "nothing under Before you start"),
+    (lint.opening, "- [A page](https://example.org).", "- A page.", "no link under References"),
+    (lint.opening, "    class B here\n", "", "no mermaid map"),
+    (lint.opening, "    classDef here fill:#fff\n", "", "no mermaid map"),
+    (lint.figures, ":tags: [figure]\n", "", "is tagged figure"),
+    (lint.figures, "show(scene(a))", "scene(a)", "no cell tagged figure"),
+    (lint.figures, "**Predict.**", "Predict.", "no paragraph '**Predict.**"),
+    (lint.figures, "**Target.**", "Target.", "0 paragraphs '**Target.**"),
+    (lint.figures, "slope of 0.5", "slope of a half", "names no number"),
+    (
+        lint.figures,
+        "## 2 · Again",
+        "```{code-cell}\n:tags: [figure]\nshow(b)\n```\n",
+        "'**Predict.** ...' before",
+    ),
+    (lint.exercises, EXERCISE.format(k=3, grade="hard"), "", "at least three"),
+    (lint.exercises, "Halve 2 (medium)", "Halve 2", "is expected; has"),
+    (lint.exercises, "Exercise 07.2", "Exercise 07.4", "is expected; has"),
+    (lint.exercises, "1 (easy)", "1 (hard)", "from easy to hard"),
+    (lint.exercises, "half_2 = None\n", "", "no 'answer = None'"),
+    (lint.exercises, "check_half(half_2)", "print(half_2)", "no check_...(half_2)"),
+    (lint.exercises, "check_half(half_2)", "check_half(half_1)", "no check_...(half_2)"),
+    (lint.exercises, "### END SOLUTION\ncheck_half(half_2)", "check_half(half_2)", "one ### END SOLUTION"),
+    (
+        lint.exercises,
+        "a = 1\n",
+        "a = None\n### BEGIN SOLUTION\n### END SOLUTION\ncheck_a(a)\n",
+        "outside an exercise",
+    ),
+    (lint.independence, "check_half(half_2)", "check_half(half_2, half_1)", "uses half_1"),
+    (lint.independence, "a = 1\n", "a = = 1\n", "not Python"),
+    (lint.small_steps, "a = 1\n", f"a = 1\n{LONG}\n", "13 lines of code"),
+    (lint.small_steps, "and used as in (7.1).\n\n", "```{code-cell}\nb = 1\n```\n", "no prose right before"),
+    (lint.small_steps, "Write half of what you are given.\n", "", "no prose right before"),
+    (lint.tone, "Halving halves.", "Halving halves!", "an exclamation mark"),
+    (lint.tone, "Halving halves.", "Simply halve.", "'Simply'"),
+    (lint.tone, "Halving halves.", "Of\ncourse it halves.", "Of"),
+    (lint.tone, "Halving halves.", "It just halves, clearly, trivially, obviously.", "'just'"),
+    (lint.markdown, "and used as", "```{note}\nwords\n```\n\nand used as", "MyST directive"),
+    (lint.markdown, "and used as", ":::{note}\nwords\n:::\n\nand used as", "MyST directive"),
+    (lint.markdown, "and used as", "{eq}`half` and used as", "MyST role"),
+    (lint.markdown, "## 2 · Again", "(again)=\n## 2 · Again", "MyST label"),
+    (lint.markdown, "and used as", "% words\n\nand used as", "MyST comment"),
+    (lint.markdown, "and used as", "> [!NOTE]\n> words\n\nand used as", "an alert"),
+    (lint.markdown, "and used as", "and[^1] used as", "a footnote"),
+    (lint.markdown, "and used as", r"and \(x\) used as", "mathematics between"),
+    (lint.markdown, "and used as", "```math\nx\n```\n\nand used as", "a math fence"),
+    (lint.markdown, "and used as", r"\eqref{a} and used as", "LaTeX label"),
+    (lint.markdown, "and used as", "$`x`$ and used as", "Lab does not draw"),
+    (lint.formulas, r"\tag{7.1}", "", "without \\tag"),
+    (lint.formulas, r"\tag{7.2}", r"\tag{7.3}", "is expected"),
+    (lint.formulas, r"\tag{7.1}", r"\tag{07.1}", "is expected"),
+    (lint.formulas, "as in (7.1)", "as in (7.3)", "(7.3) refers to no formula"),
+    (lint.formulas, "as in (7.1)", "as in (3.1)", "(3.1) refers to no formula"),
+    (lint.formulas, r" \tag{7.2} $$", r" \tag{7.2}", "does not pair"),
+    (lint.formulas, "and used as", "\\begin{align}\nx\n\\end{align}\n\nand used as", "outside $$"),
+    (lint.alternatives, "![A line]", "![]", "no alternative text"),
+    (lint.alternatives, "![A line]", '<img src="a.png"> ![A line]', "no alternative text"),
+    (lint.alternatives, "![A line]", '<img alt=" " src="a.png"> ![A line]', "no alternative text"),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "old", "new", "says"), BITES, ids=[f"{bite[0].__name__}-{bite[2][:24]!r}" for bite in BITES]
+)
+def test_rule_bites(rule, old, new, says):
+    assert old in GOOD
+    found = of(rule, GOOD.replace(old, new, 1))
+    assert any(says in problem for problem in found), found
+
+
+@pytest.mark.parametrize("target", ["07_other.md", "../lessons/07_halves.md"])
+def test_link_to_a_lessons_source_is_a_problem(target):
+    (problem,) = lint.links(lint.read(f"[a]({target})\n", NAME), ROOT)
+    assert "lesson's source" in problem
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("nowhere.png", "leads nowhere"),
+        ("99_none.ipynb", "leads to a lesson that does not exist"),
+        ("../../outside.md", "leaves the repository"),
+        ("#Nothing", "names no heading of this lesson"),
+        ("file:///etc", "is of an unknown kind"),
+        ("07_halves.ipynb#Nothing", "names no heading of that lesson"),
+        ("../README.md#nothing", "names no heading there"),
+        ("07_halves.ipynb#What-you-will-be-able-to-do", None),
+        ("07_halves.ipynb", None),
+        ("../README.md#the-start", None),
+        ("https://example.org", None),
+        ("#1-·-Half", None),
+    ],
+)
+def test_links_are_followed(tmp_path, target, reason):
+    (tmp_path / "lessons").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "lessons" / NAME).write_text(GOOD, "utf-8")
+    (tmp_path / "README.md").write_text("# The start\n", "utf-8")
+    for link in (f"[a]({target})", f'<a href="{target}">a</a>'):
+        problems = lint.links(lint.read(f"# 1 · Half\n\n{link}\n", NAME), tmp_path)
+        assert [problem.rpartition(f"{target!r} ")[2][: len(reason or "")] for problem in problems] == (
+            [reason] if reason else []
+        )
+
+
+def test_reference_style_link_is_a_problem():
+    assert "reference-style" in lint.links(lint.read("[a][b]\n\n[b]: nowhere.png\n", NAME), ROOT)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It reaches 87% of it.",
+        "It reaches 87 % of it.",
+        r"It reaches $87\,\%$ of it.",
+        "It is 3 ± 1 there.",
+        "It is ±0.4 there.",
+        "It is 2.5× that.",
+        "It is 2.5 × the reference.",
+        "It takes 40 ms.",
+        "It takes 1.5 s there.",
+        "It takes 30 seconds.",
+        "A 20-minute read.",
+        "An accuracy of 0.87.",
+        "With 0.87 accuracy.",
+        "Its accuracy is about 87 there.",
+        "It is 3 times that.",
+        "It is faster by 12.",
+        "A 10-fold gain.",
+        "| a | 12 % |",
+        "- [x](https://example.org) gives 12%",
+        "- item\n- 5 minutes",
+        "### About 5 hours",
+    ],
+)
+def test_number_without_source_is_found(text):
+    assert len(lint.measures(text)) == 1
+    problems, _ = lint.unsourced("lessons/a.md", text, [])
+    assert "without a source" in problems[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "An accuracy of {{sweep.λ=3.accuracy}} on scans.",
+        "It is {{speed.a.ratio}} faster.",
+        "Images of 8 × 8 pixels.",
+        r"Images of $28 \times 28$ pixels.",
+        "Lesson 3 shows it. Accuracy rises.",
+        "Take 20 points.",
+        "`87%` in code.",
+        "```\n87%\n```",
+        r"$$ 2 \times x = 50\% \tag{7.1} $$",
+        "Several times 3 is enough",
+    ],
+)
+def test_other_numbers_are_left_alone(text):
+    assert lint.measures(text) == []
+
+
+def test_allow_list_excuses_the_same_sentence_of_the_same_file_only():
+    text = "Reads in\n5 minutes. Runs in 6 minutes."
+    entry = {"file": "a.md", "text": "Reads in 5 minutes.", "source": "counted"}
+    problems, used = lint.unsourced("a.md", text, [entry])
+    assert len(problems) == 1 and "Runs in 6 minutes." in problems[0]
+    assert used == {"Reads in 5 minutes."}
+    assert len(lint.unsourced("b.md", text, [entry])[0]) == 2
+
+
+def test_allow_listed_section_excuses_itself_only():
+    text = "## Time\n\n5 minutes.\n\n## Next\n\n6 minutes.\n"
+    problems, used = lint.unsourced("a.md", text, [], [{"heading": "Time", "source": "measured"}])
+    assert len(problems) == 1 and "6 minutes" in problems[0]
+    assert used == {"Time"}
+
+
+PICTURE = {"image/png": "aGk=", "text/plain": "η = 0.1 · f = 0.23"}
+
+
+def executed(*outputs, source="draw()", tags=("figure",), count=1, **data) -> nbformat.NotebookNode:
+    picture = new_output("display_data", data={**PICTURE, **data}, metadata={"image/png": {"alt": "A line."}})
+    cell = new_code_cell(
+        source,
+        metadata={"tags": list(tags)},
+        outputs=[picture, *outputs],
+        execution_count=count,
+        id="l07-c000",
+    )
+    metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3"},
+        "language_info": {"name": "python"},
+    }
+    return new_notebook(cells=[cell], metadata={**metadata, "metautil": {"digest": "0"}})
+
+
+def test_good_notebook_has_no_problems():
+    assert lint.saved(executed(), "n", 100) == []
+    assert lint.pictures(executed(), "n") == []
+    assert lint.nbval_tags(executed(), "n", []) == ([], set())
+
+
+def stream(text: str, name: str = "stdout"):
+    return new_output("stream", name=name, text=text)
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (
+            executed(new_output("error", ename="ValueError", evalue="no", traceback=[])),
+            "an error: ValueError",
+        ),
+        (executed(stream("warning", "stderr")), "text on stderr"),
+        (executed(stream("<object at 0x7f00aa11bb22>")), "0x7f00aa11bb22"),
+        (executed(stream("read /home/someone/x")), "/home/someone/x"),
+        (executed(count=2), "execution counts"),
+        (executed(count=None), "execution counts"),
+        (executed(**{lint.WIDGET_VIEW: {"model_id": "a"}}), "a saved widget view"),
+    ],
+)
+def test_saved_rule_bites(bad, says):
+    (problem,) = lint.saved(bad, "n", 100)
+    assert says in problem
+
+
+def test_size_and_metadata_are_checked():
+    assert "bytes" in lint.saved(executed(), "n", 1_500_000)[0]
+    bad = executed()
+    bad.metadata["widgets"] = {}
+    assert "widgets" in lint.saved(bad, "n", 100)[0]
+
+
+def test_picture_rules_bite():
+    unlabelled = executed()
+    unlabelled.cells[0].outputs[0].metadata = {"image/png": {"alt": " "}}
+    empty = executed()
+    empty.cells[0].outputs = []
+    for bad, says in [
+        (unlabelled, "no alternative text"),
+        (empty, "no picture is saved"),
+        (executed(tags=()), "not tagged figure"),
+        (executed(**{"text/plain": "<Figure size 640x480 with 1 Axes>"}), "no number"),
+        (executed(**{"text/plain": "η = 0.1 · it converges"}), "no number"),
+        (executed(**{"text/plain": "a line"}), "no number"),
+    ]:
+        (problem,) = lint.pictures(bad, "n")
+        assert says in problem
+
+
+@pytest.mark.parametrize(
+    "soft",
+    [
+        executed(tags=("figure", "nbval-ignore-output")),
+        executed(tags=("figure", "nbval-skip")),
+        executed(tags=("figure", "raises-exception")),
+        executed(source="# NBVAL_IGNORE_OUTPUT\ndraw()"),
+        executed(source="draw()\n  # PYTEST_VALIDATE_IGNORE_OUTPUT"),
+    ],
+)
+def test_softened_nbval_needs_an_entry_with_a_reason(soft):
+    entry = {"lesson": "07_halves", "cell": "l07-c000", "reason": "because"}
+    assert len(lint.nbval_tags(soft, "07_halves", [])[0]) == 1
+    assert len(lint.nbval_tags(soft, "07_halves", [entry | {"reason": " "}])[0]) == 1
+    assert len(lint.nbval_tags(soft, "07_halves", [entry | {"cell": "l07-c001"}])[0]) == 1
+    assert lint.nbval_tags(soft, "07_halves", [entry]) == ([], {("07_halves", "l07-c000")})

@@ -1,0 +1,120 @@
+"""Stored results: written row by row, resumed, verified, quoted."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import run, verify
+from benchmarks.store import RESULTS, Store, quote
+
+CASE = {"accuracy": (0.5, "fraction")}
+
+
+def toy(values=None):
+    """A benchmark of two cases, whose value is 0.5 + seed/10, and a list of what it was asked for."""
+    asked = []
+
+    def measure(case, seed):
+        asked.append((case, seed))
+        return {"accuracy": ((values or {}).get((case, seed), 0.5 + seed / 10), "fraction")}
+
+    return SimpleNamespace(CASES={"a=0.1": 3, "b": 2}, measure=measure, asked=asked)
+
+
+def test_rows_have_the_agreed_form(tmp_path):
+    run.run("toy", toy(), tmp_path)
+    content = json.loads((tmp_path / "toy.json").read_text())
+    assert content.keys() == {"name", "date", "machine", "versions", "rows"}
+    row = content["rows"][0]
+    assert row["case"] == "a=0.1" and row["metric"] == "accuracy" and row["seeds"] == [0.5, 0.6, 0.7]
+    assert row["mean"] == pytest.approx(0.6) and row["interval"][0] < 0.6 < row["interval"][1]
+
+
+def test_an_interrupted_run_resumes_where_it_stopped(tmp_path):
+    class Interrupted(Exception):
+        pass
+
+    def stops(case, seed):
+        if seed == 1:
+            raise Interrupted
+        return CASE
+
+    benchmark = toy()
+    with pytest.raises(Interrupted):
+        run.run("toy", SimpleNamespace(CASES=benchmark.CASES, measure=stops), tmp_path)
+    assert run.run("toy", benchmark, tmp_path) == 3
+    assert benchmark.asked == [("a=0.1", 1), ("b", 1), ("a=0.1", 2)]
+    assert run.run("toy", benchmark, tmp_path) == 0
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    store = Store("toy", tmp_path)
+    store.record("a", 0, CASE)
+    before = store.path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="space"):
+        store.record("a", 1, CASE)
+    assert store.path.read_bytes() == before and list(tmp_path.iterdir()) == [store.path]
+
+
+@pytest.mark.parametrize("seed", [1, -1])
+def test_seeds_come_in_order(tmp_path, seed):
+    with pytest.raises(ValueError, match="seed 0 is next"):
+        Store("toy", tmp_path).record("a", seed, CASE)
+    assert not (tmp_path / "toy.json").exists()
+
+
+def test_unknown_unit_and_broken_file_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="percent"):
+        Store("toy", tmp_path).record("a", 0, {"accuracy": (50, "percent")})
+    (tmp_path / "toy.json").write_text("{")
+    with pytest.raises(ValueError, match="not a results file"):
+        Store("toy", tmp_path)
+
+
+def test_verify_confirms_and_contradicts(tmp_path):
+    run.run("toy", toy(), tmp_path)
+    assert verify.verify("toy", toy(), random.Random(0), tmp_path) == []
+    wrong = toy({(case, seed): 0.9 for case in ("a=0.1", "b") for seed in range(3)})
+    (line,) = verify.verify("toy", wrong, random.Random(0), tmp_path)
+    assert "stored 0." in line and "measured 0.9" in line
+
+
+def test_quotes(tmp_path):
+    run.run("toy", toy(), tmp_path)
+    assert quote("toy.a=0.1.accuracy", tmp_path) == "(60.0 ± 24.8)%"
+    assert quote("toy.a=0.1.accuracy:mean", tmp_path) == "60.0%"
+    assert quote("toy.a=0.1.accuracy:count", tmp_path) == "3"
+    store = Store("speed", tmp_path)
+    store.record("ours beside theirs", 0, {"ratio": (1.7, "ratio"), "time": (41.2, "ms")})
+    assert quote("speed.ours beside theirs.ratio", tmp_path) == "1.70×"
+    assert quote("speed.ours beside theirs.time", tmp_path) == "41 ms"
+
+
+@pytest.mark.parametrize("key", ["toy.c.accuracy", "toy.b.risk", "none.b.risk", "toy.b.accuracy:max"])
+def test_unknown_quotes_are_errors(tmp_path, key):
+    run.run("toy", toy(), tmp_path)
+    with pytest.raises(KeyError):
+        quote(key, tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_stored_files_are_complete(path):
+    """Every stored file has a benchmark, all its cases and seeds, and intervals that its seeds give."""
+    benchmark = run.benchmarks()[path.stem]
+    store = Store(path.stem)
+    assert {row["case"] for row in store.rows} == set(benchmark.CASES)
+    for row in store.rows:
+        assert len(row["seeds"]) == benchmark.CASES[row["case"]], row["case"]
+        assert row["mean"] == pytest.approx(sum(row["seeds"]) / len(row["seeds"]))
+        if row["unit"] == "fraction":
+            assert all(0 <= value <= 1 for value in row["seeds"])

@@ -1,0 +1,627 @@
+"""Make ``notebooks/`` from ``lessons/``: ``python -m tools.build [--only NN] [--force] [--check] [...]``.
+
+Each lesson, one MyST Markdown text with its solutions inside, becomes two executed notebooks: what learners
+open (``notebooks/NN_name.ipynb``, solutions cleared by nbgrader's own preprocessor) and the solved one
+(``notebooks/solutions/NN_name.ipynb``). Only what changed is built again, and a notebook with changes that
+are neither committed nor this program's own is never overwritten without ``--force``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from tqdm import tqdm
+
+from tools.running import NotebookError, run
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "metautil"
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+KEPT_CELL_METADATA = ("tags", "nbgrader", "jupyter")
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
+MARKER = re.compile(r"^\s*#+ *(BEGIN|END) SOLUTION\s*$")
+BAR = re.compile(r"(?:(?P<label>.*): )? *\d+%\|.*\| \d+/(?P<total>\d+) \[.*\]", re.DOTALL)
+BAR_WITHOUT_TOTAL = re.compile(r"(?:(?P<label>.*): )?\d+it \[.*\]", re.DOTALL)
+LINK = re.compile(r'(\]\(|\b(?:src|href)=")(?![\w+.-]+:|[#/])([^)\s"]+)')
+CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.DOTALL | re.MULTILINE)
+
+Quote = Callable[[str], str]
+
+
+class BuildError(Exception):
+    """The build cannot go on; the message says where, why, and what to do."""
+
+
+# Text to cells
+
+
+def stored_result(key: str) -> str:
+    """Text of a stored result; see `benchmarks.store.quote`."""
+    from benchmarks.store import quote  # late, so that lessons without results build without it
+
+    return quote(key)
+
+
+def fill(text: str, name: str, quote: Quote = stored_result) -> str:
+    """Put stored results in place of ``{{file.case.metric}}`` in a lesson, code cells excepted.
+
+    Parameters
+    ----------
+    text : str
+        The lesson's source.
+    name : str
+        Its file name, for messages.
+    quote : callable
+        Key to text; raises LookupError, ValueError or OSError where there is no such result.
+
+    Raises
+    ------
+    BuildError
+        If a key is unknown.
+    """
+    lines, fence = [], ""
+    for number, line in enumerate(text.splitlines(), start=1):
+
+        def result(match: re.Match, number: int = number) -> str:
+            key = match.group(1).strip()
+            try:
+                return quote(key)
+            except (LookupError, ValueError, OSError) as error:
+                reason = str(error.args[0] if isinstance(error, KeyError) and error.args else error).rstrip(
+                    "."
+                )
+                raise BuildError(
+                    f"{name}, line {number}: no stored result for {{{{{key}}}}} ({reason}). Run its "
+                    f"benchmark, or correct the key. Double braces always mean a stored result; in a "
+                    f"formula, put a space between the braces."
+                ) from None
+
+        opening = re.match(r"(```+)\{code-cell\}", line)
+        if fence:
+            fence = "" if line.strip() == fence else fence
+        elif opening:
+            fence = opening.group(1)
+        else:
+            line = PLACEHOLDER.sub(result, line)
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def parse(text: str, name: str) -> list[NotebookNode]:
+    """Cells of a lesson's source, solutions and their markers included.
+
+    Parameters
+    ----------
+    text : str
+        MyST Markdown.
+    name : str
+        File name of the lesson, such as ``03_the_gradient_update.md``; the cells' ids begin with its number.
+
+    Returns
+    -------
+    list of NotebookNode
+        Markdown and code cells with ids such as ``l03-c007`` and the source's line in ``metadata["line"]``.
+
+    Raises
+    ------
+    BuildError
+        If the file name has no number, or the text is not a MyST notebook.
+    """
+    from jupytext.myst import myst_to_notebook
+
+    if not re.match(r"\d\d_", name):
+        raise BuildError(
+            f"{name}: the name of a lesson begins with two digits and an underscore, as in 03_name.md."
+        )
+    try:
+        source = myst_to_notebook(text, add_source_map=True)
+    except Exception as error:  # jupytext and YAML have many; all mean that the text cannot be read
+        raise BuildError(f"{name}: not a MyST Markdown notebook: {error}") from error
+    cells = []
+    for index, (cell, line) in enumerate(zip(source.cells, source.metadata["source_map"], strict=True)):
+        if cell.cell_type == "raw":
+            raise BuildError(
+                f"{name}, line {line + 1}: a raw cell; lessons have Markdown and code cells only."
+            )
+        metadata = {key: cell.metadata[key] for key in KEPT_CELL_METADATA if key in cell.metadata}
+        new = new_code_cell if cell.cell_type == "code" else new_markdown_cell
+        identity = f"l{name[:2]}-c{index:03d}"
+        cells.append(new(source=cell.source, id=identity, metadata=metadata | {"line": line + 1}))
+    return cells
+
+
+def generate(text: str, name: str, solved: bool) -> list[NotebookNode]:
+    """Cells of the student's or of the solved version, not executed.
+
+    Parameters
+    ----------
+    text : str
+        The lesson's source, filled.
+    name : str
+        File name of the lesson.
+    solved : bool
+        Whether to keep the solutions; then only their marker lines go.
+
+    Raises
+    ------
+    BuildError
+        If the text is not a notebook or a solution's markers do not pair.
+    """
+    from nbgrader.preprocessors import ClearSolutions
+
+    cells = parse(text, name)
+    clear = ClearSolutions(enforce_metadata=False, code_stub={"python": "..."})
+    clear.log.disabled = True  # it logs what it also raises
+    for cell in cells:
+        line = cell.metadata.pop("line")
+        if cell.cell_type == "markdown":
+            cell.source = _one_folder_down(cell.source) if solved else cell.source
+            continue
+        try:
+            cleared, _ = clear.preprocess_cell(cell.copy(), {"language": "python"}, 0)
+        except RuntimeError as error:
+            raise BuildError(f"{name}, line {line}, cell {cell.id}: {error}") from error
+        kept = [row for row in cell.source.split("\n") if not MARKER.match(row)]
+        cell.source = "\n".join(kept) if solved else cleared.source
+    return cells
+
+
+def _one_folder_down(source: str) -> str:
+    """Correct relative links for ``notebooks/solutions/``; those to lessons lead to the solved notebooks."""
+
+    def moved(match: re.Match) -> str:
+        opening, target = match.groups()
+        if target.startswith("solutions/"):
+            return opening + target.removeprefix("solutions/")
+        return opening + (target if re.match(r"\d\d_\w+\.ipynb(#|$)", target) else f"../{target}")
+
+    return "".join(part if i % 2 else LINK.sub(moved, part) for i, part in enumerate(CODE.split(source)))
+
+
+# Whether a notebook is up to date
+
+
+def _without_docstrings(text: str) -> str:
+    """Code in a normal form: comments, layout and docstrings do not count."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body
+            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                node.body = body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _imported(text: str, module: str = "", package: bool = False) -> Iterator[str]:
+    """Names that may be modules of the helper package, imported anywhere in the code of ``module``."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".")
+                parents = parents[: len(parents) - node.level + package]
+                base = ".".join([*parents, base]).rstrip(".")
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and re.fullmatch(rf"{PACKAGE}(\.\w+)+", str(node.value)):
+            yield node.value  # importlib.import_module("metautil.risks")
+
+
+def modules_used(cells: Iterable[NotebookNode], root: Path = ROOT) -> dict[str, Path]:
+    """Modules of ``metautil`` that a lesson imports, directly or through others: name to file."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    plain = TransformerManager().transform_cell  # %magics are not Python
+    texts = [(plain(cell.source), "", False) for cell in cells if cell.cell_type == "code"]
+    found: dict[str, Path] = {}
+    while texts:
+        for name in _imported(*texts.pop()):
+            parts = name.split(".")
+            for end in range(1, len(parts) + 1) if parts[0] == PACKAGE else ():
+                module = ".".join(parts[:end])
+                folder = root.joinpath(*parts[:end])
+                path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+                if module not in found and path.is_file():
+                    found[module] = path
+                    texts.append((path.read_text(encoding="utf-8"), module, folder.is_dir()))
+    return dict(sorted(found.items()))
+
+
+def digest(text: str, name: str, root: Path = ROOT) -> str:
+    """Hash of what a lesson's notebooks depend on: filled text, helper modules used, this program.
+
+    Parameters
+    ----------
+    text : str
+        The lesson's source, filled.
+    name : str
+        File name of the lesson.
+    root : Path
+        Folder that holds ``metautil``.
+
+    Raises
+    ------
+    BuildError
+        If a code cell is not Python.
+    """
+    try:
+        used = {
+            module: path.read_text(encoding="utf-8")
+            for module, path in modules_used(parse(text, name), root).items()
+        }
+        code = {module: _without_docstrings(source) for module, source in used.items()}
+    except SyntaxError as error:
+        raise BuildError(f"{name}: code that is not Python: {error}") from error
+    here = Path(__file__).resolve().parent
+    makers = [
+        _without_docstrings((here / file).read_text(encoding="utf-8")) for file in ("build.py", "running.py")
+    ]
+    return hashlib.sha256(json.dumps([text, code, makers]).encode()).hexdigest()
+
+
+def disagreements(lesson: Path, notebook: Path, quote: Quote = stored_result) -> list[str]:
+    """What a saved notebook has that its lesson's source does not give, and the reverse.
+
+    Parameters
+    ----------
+    lesson, notebook : Path
+        A notebook in a folder named ``solutions`` is compared with the solved version.
+    quote : callable
+        See `fill`.
+
+    Returns
+    -------
+    list of str
+        One line a difference; empty where they agree.
+    """
+    if not notebook.exists():
+        return [f"{notebook.name} is missing; run make notebooks"]
+    saved = nbformat.read(notebook, as_version=4)
+    expected = generate(
+        fill(lesson.read_text(encoding="utf-8"), lesson.name, quote), lesson.name, _is_solved(notebook)
+    )
+    found = []
+    if len(saved.cells) != len(expected):
+        found.append(f"{notebook.name}: {len(saved.cells)} cells, the source gives {len(expected)}")
+    for index, (cell, wanted) in enumerate(zip(saved.cells, expected, strict=False)):
+        for key in ("id", "cell_type", "source", "metadata"):
+            if cell.get(key) != wanted[key]:
+                found.append(
+                    f"{notebook.name}, cell {index}: {key} {cell.get(key)!r}; source: {wanted[key]!r}"
+                )
+    return found
+
+
+def _is_solved(notebook: Path) -> bool:
+    return notebook.parent.name == "solutions"
+
+
+# Executing and cleaning
+
+
+def clean(notebook: NotebookNode) -> None:
+    """Remove from an executed notebook what differs from run to run or from person to person.
+
+    Widget views and their state go: a saved view is dead, and hides the picture. A progress bar, whose
+    text was written when it started, gets its final text without times.
+
+    Raises
+    ------
+    BuildError
+        If a progress bar was never closed; how far it got on the screen then depends on the clock.
+    """
+    widgets = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict(
+            {k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA}
+        )
+        if cell.cell_type != "code":
+            continue
+        for output in cell.outputs:
+            view = output.get("data", {}).pop(WIDGET_VIEW, None)
+            if view is not None and set(output.data) == {"text/plain"}:
+                try:
+                    output.data["text/plain"] = _final(output.data["text/plain"], view["model_id"], widgets)
+                except ValueError as error:
+                    raise BuildError(f"cell {cell.id}: {error}") from None
+        cell.outputs = _joined(cell.outputs)
+    identity = notebook.metadata.get(PACKAGE)
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    if identity is not None:
+        notebook.metadata[PACKAGE] = identity
+
+
+def _final(text: str, model: str, widgets: dict) -> str:
+    """Text of a progress bar at its end, from its widget's state; other texts are returned as they are."""
+    known, unknown = BAR.fullmatch(text), BAR_WITHOUT_TOTAL.fullmatch(text)
+    if not (known or unknown):
+        return text
+    label = (known or unknown)["label"]
+    _, bar, right = (
+        widgets[child.removeprefix("IPY_MODEL_")]["state"] for child in widgets[model]["state"]["children"]
+    )
+    if bar["bar_style"] not in ("success", "danger") and (unknown or bar["value"] < bar["max"]):
+        raise ValueError(
+            f"the progress bar {label or text!r} was not closed; loop over it to its end, or use `with`."
+        )
+    if known:
+        total = int(known["total"])
+        form = "{l_bar}{bar:10}| {n_fmt}/{total_fmt}"
+        return tqdm.format_meter(int(bar["value"]), total, 0, prefix=label or "", bar_format=form)
+    count = re.match(r"\W*(\d+)", right["value"])
+    return f"{label}: {count[1]}it" if label else f"{count[1]}it"
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Join neighbouring pieces of one stream: where the kernel cut them is a matter of timing."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if (
+            last
+            and output.output_type == "stream"
+            and last.output_type == "stream"
+            and last.name == output.name
+        ):
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+# Writing, with care for what is there
+
+
+class Written:
+    """Hashes of the notebooks that the build wrote last, in a file that git ignores."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.hashes = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # none yet, or damaged: then nothing counts as ours
+            self.hashes = {}
+
+    def wrote(self, notebook: Path) -> bool:
+        """Whether the file is as the build left it."""
+        return self.hashes.get(str(notebook.resolve())) == hashlib.sha256(notebook.read_bytes()).hexdigest()
+
+    def note(self, notebook: Path) -> None:
+        """Remember a file that the build has just written."""
+        self.hashes[str(notebook.resolve())] = hashlib.sha256(notebook.read_bytes()).hexdigest()
+        _replace({self.path: json.dumps(self.hashes, indent=1, sort_keys=True) + "\n"})
+
+
+def refuse_to_lose_work(notebook: Path, written: Written) -> None:
+    """Raise if overwriting ``notebook`` would lose changes that are neither in git nor the build's own.
+
+    Raises
+    ------
+    BuildError
+        With what to do instead.
+    """
+    if not notebook.exists() or written.wrote(notebook):
+        return
+    ours = {
+        key: value for key, value in os.environ.items() if not key.startswith("GIT_")
+    }  # git sets them in hooks
+    try:
+        state = subprocess.run(
+            ["git", "status", "--porcelain", "--ignored", "--", notebook.name],
+            cwd=notebook.parent, env=ours, capture_output=True, text=True,
+        )  # fmt: skip
+        committed = state.returncode == 0 and not state.stdout.strip()
+    except OSError:  # no git on this machine
+        committed = False
+    if not committed:
+        raise BuildError(
+            f"{_short(notebook)} has changes that are not committed and that the build did not write: "
+            f"overwriting it would lose them. Commit it, or undo them with git restore "
+            f"{_short(notebook)}, or overwrite with make notebooks FORCE=1."
+        )
+
+
+def _replace(contents: dict[Path, str]) -> None:
+    """Write files so that none is ever seen half-written: all to temporary names first, then renamed."""
+    ready: list[tuple[str, Path]] = []
+    try:
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+            ready.append((temporary, path))
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(content)
+            os.chmod(temporary, 0o644)
+        while ready:
+            os.replace(*ready[0])
+            ready.pop(0)
+    finally:
+        for temporary, _ in ready:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _short(path: Path) -> str:
+    path = path.resolve()
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+# The build
+
+
+def lessons_in(folder: Path, only: str | None = None) -> list[Path]:
+    """Sources of the lessons, in order; with ``only`` the one of that number (``3``, ``03`` or its name).
+
+    Raises
+    ------
+    BuildError
+        If there is none.
+    """
+    found = sorted(folder.glob("[0-9][0-9]_*.md"))
+    number = only.zfill(2) if only and only.isdigit() else only
+    chosen = [path for path in found if not number or number in (path.name[:2], path.name, path.stem)]
+    if not chosen:
+        there = ", ".join(path.stem for path in found) or "none"
+        raise BuildError(f"No lesson {only or ''} in {_short(folder)}; there are: {there}.")
+    return chosen
+
+
+def notebooks_of(lesson: Path, out: Path) -> tuple[Path, Path]:
+    """Where a lesson's notebooks are: the student's, the solved one."""
+    return out / f"{lesson.stem}.ipynb", out / "solutions" / f"{lesson.stem}.ipynb"
+
+
+def stale(lesson: Path, out: Path, quote: Quote = stored_result) -> str:
+    """Why a lesson's notebooks must be built again; empty where they are up to date."""
+    wanted = digest(fill(lesson.read_text(encoding="utf-8"), lesson.name, quote), lesson.name)
+    for notebook in notebooks_of(lesson, out):
+        if not notebook.exists():
+            return f"{_short(notebook)} is missing"
+        try:
+            saved = nbformat.read(notebook, as_version=4)
+        except Exception:  # cut off, merge markers, not JSON: nbformat and json have many names for it
+            return f"{_short(notebook)} cannot be read"
+        if saved.metadata.get(PACKAGE, {}).get("digest") != wanted:
+            return "its text, a helper module it uses, or the build changed"
+        if disagreements(lesson, notebook, quote):
+            return f"{_short(notebook)} disagrees with its source"
+    return ""
+
+
+def build(
+    lessons: Path = ROOT / "lessons",
+    out: Path = ROOT / "notebooks",
+    only: str | None = None,
+    force: bool = False,
+    quote: Quote = stored_result,
+) -> list[Path]:
+    """Build the notebooks of every lesson that changed.
+
+    Parameters
+    ----------
+    lessons, out : Path
+        Folders of the sources and of the notebooks.
+    only : str, optional
+        Number of the one lesson to build.
+    force : bool
+        Build also what is up to date, and overwrite whatever is there.
+    quote : callable
+        See `fill`.
+
+    Returns
+    -------
+    list of Path
+        The notebooks written.
+
+    Raises
+    ------
+    BuildError
+        At the first thing that is wrong. The lesson's old notebooks are then still there, whole.
+    """
+    written = Written(out.resolve().parent / "build" / "written.json")
+    chosen = [path for path in lessons_in(lessons, only) if force or stale(path, out, quote)]
+    versions = []
+    for lesson in chosen:
+        text = fill(lesson.read_text(encoding="utf-8"), lesson.name, quote)
+        made = []
+        for path in notebooks_of(lesson, out):
+            if not force:
+                refuse_to_lose_work(path, written)
+            notebook = new_notebook(cells=generate(text, lesson.name, _is_solved(path)))
+            notebook.metadata[PACKAGE] = {"digest": digest(text, lesson.name)}
+            made.append((path, notebook))
+        versions.append((lesson, made))
+    steps = sum(cell.cell_type == "code" for _, made in versions for _, nb in made for cell in nb.cells)
+    done = []
+    with tqdm(total=steps, unit="cell", disable=not steps) as bar:
+        for lesson, made in versions:
+            contents = {}
+            for path, notebook in made:
+                bar.set_description(f"{lesson.stem}{' (solved)' * _is_solved(path)}")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                contents[path] = _executed(notebook, path, lesson, bar.update)
+            for path in contents:
+                if not force:  # someone may have saved it meanwhile
+                    refuse_to_lose_work(path, written)
+            _replace(contents)
+            for path in contents:
+                written.note(path)
+            done += contents
+    return done
+
+
+def _executed(notebook: NotebookNode, path: Path, lesson: Path, on_cell: Callable[[], object]) -> str:
+    """Execute, clean and serialise one notebook."""
+    version = "solved" if _is_solved(path) else "student's"
+    try:
+        run(notebook, path.parent, on_cell=on_cell)
+        clean(notebook)
+    except NotebookError as error:
+        cell = notebook.cells[error.index]
+        source = "\n".join(f"    {line}" for line in cell.source.splitlines())
+        trace = f"\n{error.trace}" if error.trace else ""
+        raise BuildError(
+            f"{lesson.name}, {version} version, cell {cell.id}: {error.error}\n{source}{trace}\n"
+            f"Nothing was written for {lesson.stem}."
+        ) from None
+    except BuildError as error:
+        raise BuildError(f"{lesson.name}, {version} version, {error}") from None
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.build", description="Make notebooks/ from lessons/."
+    )
+    parser.add_argument("--only", metavar="NN", help="the lesson of this number")
+    parser.add_argument(
+        "--force", action="store_true", help="build what is up to date too; overwrite whatever is there"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="only say what would be built; status 1 if anything"
+    )
+    parser.add_argument("--preview", action="store_true", help="open it in JupyterLab afterwards")
+    parser.add_argument("--lessons", type=Path, default=ROOT / "lessons", help="folder of the sources")
+    parser.add_argument("--out", type=Path, default=ROOT / "notebooks", help="folder of the notebooks")
+    options = parser.parse_args(arguments)
+    try:
+        lessons = lessons_in(options.lessons, options.only)
+        if options.check:
+            reasons = {lesson: stale(lesson, options.out) for lesson in lessons}
+            for lesson, reason in reasons.items():
+                print(f"{lesson.stem}: {f'would be built: {reason}' if reason else 'up to date'}")
+            return int(any(reasons.values()))
+        done = build(options.lessons, options.out, options.only, options.force)
+        for path in done:
+            print(f"built {_short(path)}")
+        if not done:
+            print("every notebook is up to date")
+    except BuildError as error:
+        print(f"make notebooks: {error}", file=sys.stderr)
+        return 1
+    if options.preview:
+        command = [sys.executable, "-m", "jupyter", "lab", str(notebooks_of(lessons[0], options.out)[0])]
+        return subprocess.run(command + ["--no-browser"] * bool(os.environ.get("NO_BROWSER"))).returncode
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
