@@ -54,7 +54,8 @@ label, slider = ipywidgets.Label("0"), ipywidgets.IntSlider(0, 0, 1000, readout=
 slider.observe(lambda change: setattr(label, "value", str(change["new"])), "value")
 slider.add_class("bare-slider"), label.add_class("bare-label")
 display(ipywidgets.VBox([slider, label]))
-from benchmarks.sliders import ETA, SCENES, show
+from benchmarks.sliders import ETA, SCENES
+from metautil.sliders import show
 """
 
 
@@ -86,7 +87,7 @@ def descents(panels: int) -> Scene:
 
 def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     """Medians over 20 key presses of both sides, and their ratio; ``seed`` only counts repetitions."""
-    from tests.browser import pixels, run_notebook, start_chromium, start_lab
+    from tests.browser import errors, pixels, run_notebook, start_chromium, start_lab
 
     cells = [SETUP, f"show(SCENES[{case!r}](), eta=ETA)"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
@@ -94,6 +95,8 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     with tempfile.TemporaryDirectory() as home, start_lab(Path(home)) as lab, start_chromium() as chromium:
         nbformat.write(notebook, lab.folder / "sliders.ipynb")
         with run_notebook(chromium, lab, "sliders.ipynb") as page:
+            if problems := errors(page):
+                raise RuntimeError(f"{case}: the notebook failed: {'; '.join(problems)}")
             panel = page.locator(".metautil-widget")
             picture, readout = panel.locator("img"), panel.locator(".metautil-readout")
             sides = {

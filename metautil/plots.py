@@ -51,7 +51,7 @@ def still(figure: Figure, text: str, alt: str) -> None:
     display(faces, raw=True, metadata={"image/png": {"alt": alt}})
 
 
-def images(pictures: Tensor, labels: Sequence[str], alt: str, columns: int = 10) -> Figure:
+def images(pictures: Tensor, labels: Sequence[str], columns: int = 10) -> Figure:
     """Draw grey images (N, 1, height, width) with values in [0, 1] in a grid, each under its label; call `still` on it."""
     rows = -(-len(pictures) // columns)
     figure = Figure(figsize=(0.75 * columns, 0.95 * rows))

@@ -100,18 +100,12 @@ class Slider:
         if self.scale not in SCALES:
             raise ValueError(f"{who}: scale is {self.scale!r}; expected one of {', '.join(SCALES)}.")
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(
-                f"{who}: low={self.low}, high={self.high}; expected finite ends with low < high."
-            )
+            raise ValueError(f"{who}: low={self.low}, high={self.high}; expected finite ends with low < high.")
         if self.scale == "log" and self.low <= 0:
             raise ValueError(f"{who}: a log scale needs low > 0, not {self.low}; zero=True adds a stop at 0.")
         if self.zero and self.scale != "log":
-            raise ValueError(
-                f"{who}: zero=True belongs to a log scale; let a {self.scale} one start at low=0."
-            )
-        if self.scale == "integer" and not all(
-            float(v).is_integer() for v in (self.low, self.high, self.default)
-        ):
+            raise ValueError(f"{who}: zero=True belongs to a log scale; let a {self.scale} one start at low=0.")
+        if self.scale == "integer" and not all(float(v).is_integer() for v in (self.low, self.high, self.default)):
             raise ValueError(f"{who}: an integer scale needs whole low, high and default.")
         if self.n < 2:
             raise ValueError(f"{who}: n={self.n} stops; expected at least 2.")
@@ -172,9 +166,7 @@ class Slider:
         if not math.isfinite(value):
             raise ValueError(f"{seen} is not a finite number: {wanted}.")
         if not self._holds(value):
-            raise ValueError(
-                f"{seen} is {'not among the choices' if self.choices else 'outside the range'}: {wanted}."
-            )
+            raise ValueError(f"{seen} is {'not among the choices' if self.choices else 'outside the range'}: {wanted}.")
         if self.scale == "integer" and not self.choices:
             if not value.is_integer():
                 raise ValueError(f"{seen} is not whole: {wanted}.")
@@ -233,13 +225,9 @@ class Scene:
         """Move the artists, draw the frame, and return it as PNG together with the read-out."""
         readout = self.move(**values)
         if not isinstance(readout, str) or not readout.strip() or "\n" in readout:
-            raise TypeError(
-                f"Scene: move returned {readout!r}; expected one line of text with the frame's numbers."
-            )
+            raise TypeError(f"Scene: move returned {readout!r}; expected one line of text with the frame's numbers.")
         canvas = self.figure.canvas
-        limits = [
-            axes.viewLim.frozen().bounds for axes in self.figure.axes
-        ]  # reading them runs a pending autoscale
+        limits = [axes.viewLim.frozen().bounds for axes in self.figure.axes]  # reading them runs a pending autoscale
         if self._background is None or self.figure.stale or limits != self._limits:
             canvas.draw()
             self._background, self._limits = canvas.copy_from_bbox(self.figure.bbox), limits
@@ -310,12 +298,8 @@ class Panel:
             layout={"max_width": "100%", "height": "auto"},
         )  # fmt: skip
         self.readout.value = _status(self.line)
-        rows = [
-            ipywidgets.HBox([self.bars[n], self.boxes[n]], layout={"flex_flow": "row wrap"}) for n in sliders
-        ]
-        self.widget = ipywidgets.VBox(
-            [*rows, ipywidgets.HBox([self.reset, self.message]), self.picture, self.readout]
-        )
+        rows = [ipywidgets.HBox([self.bars[n], self.boxes[n]], layout={"flex_flow": "row wrap"}) for n in sliders]
+        self.widget = ipywidgets.VBox([*rows, ipywidgets.HBox([self.reset, self.message]), self.picture, self.readout])
         for name in ("widget", "picture", "readout", "message"):
             getattr(self, name).add_class(f"metautil-{name}")
 
@@ -324,10 +308,7 @@ class Panel:
         return min(range(len(stops)), key=lambda i: abs(stops[i] - self.values[name]))
 
     def _setting(self) -> str:
-        parts = [
-            f"{s.symbol} = {write(self.values[n])}{' ' * bool(s.unit)}{s.unit}"
-            for n, s in self.sliders.items()
-        ]
+        parts = [f"{s.symbol} = {write(self.values[n])}{' ' * bool(s.unit)}{s.unit}" for n, s in self.sliders.items()]
         return ", ".join(parts)
 
     def _draw(self, compress_level: int = LIVE) -> tuple[bytes, str]:
@@ -368,9 +349,7 @@ class Panel:
             self.readout.value = _status(self.line)
             self._say("")
         except Exception as error:
-            self._say(
-                f"No picture for {self._setting()}: {type(error).__name__}: {error}. The last good one stays."
-            )
+            self._say(f"No picture for {self._setting()}: {type(error).__name__}: {error}. The last good one stays.")
             raise
         finally:
             for name, value in self.values.items():

@@ -116,9 +116,7 @@ class Seen:
     def wait(self, before: str) -> tuple[str, np.ndarray]:
         """Wait until the read-out is another one, and the kernel has nothing more to say; look then."""
         readout = self.panel.locator(".metautil-readout").element_handle()
-        self.page.wait_for_function(
-            "([element, before]) => element.innerText !== before", arg=[readout, before]
-        )
+        self.page.wait_for_function("([element, before]) => element.innerText !== before", arg=[readout, before])
         self.page.wait_for_function(
             "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
         )
@@ -127,9 +125,7 @@ class Seen:
 
     def share(self, slider: int) -> float:
         """Where the handle stands, from 0 at the left end to 1."""
-        now, most = (
-            float(self.handles.nth(slider).get_attribute(f"aria-value{end}")) for end in ("now", "max")
-        )
+        now, most = (float(self.handles.nth(slider).get_attribute(f"aria-value{end}")) for end in ("now", "max"))
         return now / most
 
     def type(self, slider: int, text: str) -> None:

@@ -103,9 +103,7 @@ def git(folder: Path, *arguments: str) -> str:
         "commit.gpgsign=false",
         *arguments,
     ]
-    return subprocess.run(
-        command, cwd=folder, env=environment, check=True, capture_output=True, text=True
-    ).stdout
+    return subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
 
 
 class Course:
@@ -193,9 +191,7 @@ def test_braces_in_code_cells_are_left_alone():
 @pytest.mark.parametrize("end", ["", "### BEGIN SOLUTION\n"])
 def test_unpaired_markers_name_lesson_line_and_cell(end):
     with pytest.raises(BuildError, match=r"07_small\.md, line 3, cell l07-c000: .*solution"):
-        build.generate(
-            f"\n```{{code-cell}} ipython3\nx = None\n### BEGIN SOLUTION\nx = 1\n{end}```\n", NAME, True
-        )
+        build.generate(f"\n```{{code-cell}} ipython3\nx = None\n### BEGIN SOLUTION\nx = 1\n{end}```\n", NAME, True)
 
 
 def test_nothing_of_jupytext_widgets_time_or_person_is_saved(original):
@@ -330,9 +326,7 @@ def test_failing_cell_stops_the_build_and_leaves_the_old_notebooks(small):
 def test_error_in_a_widget_callback_stops_the_build(tmp_path, callback):
     small = Course(tmp_path)
     small.lessons.mkdir()
-    small.source.write_text(
-        f"```{{code-cell}} ipython3\nimport ipywidgets\n{callback}\n```\n", encoding="utf-8"
-    )
+    small.source.write_text(f"```{{code-cell}} ipython3\nimport ipywidgets\n{callback}\n```\n", encoding="utf-8")
     with pytest.raises(BuildError, match=r"cell l07-c000: ZeroDivisionError"):
         small.build()
     assert not small.student.exists()
@@ -412,7 +406,7 @@ def test_lesson_that_does_not_exist_is_named(original):
 
 
 def test_check_says_what_would_be_built(small, capsys, monkeypatch):
-    monkeypatch.setattr(build.stale, "__defaults__", (quote,))
+    monkeypatch.setattr("benchmarks.store.quote", quote)
     arguments = ["--check", "--lessons", str(small.lessons), "--out", str(small.out)]
     assert build.main(arguments) == 0
     assert capsys.readouterr().out == "07_small: up to date\n"
@@ -448,18 +442,14 @@ def test_strict_nbval_accepts_the_built_notebook_and_sees_one_changed_number(sma
     result = subprocess.run([*command, "notebooks"], cwd=small.root, capture_output=True, text=True)
     failed = sorted(line.split(" ")[1] for line in result.stdout.splitlines() if line.startswith("FAILED"))
     expected = [f"notebooks/08_tampered.ipynb::Cell {k}" for k in (0, 1)]
-    assert [line.replace("::ipynb", "") for line in failed] == [line.split(" ")[0] for line in expected], (
-        result.stdout
-    )
+    assert [line.replace("::ipynb", "") for line in failed] == [line.split(" ")[0] for line in expected], result.stdout
     assert "2 failed, 10 passed" in result.stdout
 
 
 def test_course_reports_each_notebook_and_fails_on_a_swallowed_error(small, capsys):
     before = small.bytes()
     bad = "import ipywidgets\nwith ipywidgets.Output():\n    1 / 0"
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell("1 + 1"), nbformat.v4.new_code_cell(bad)]
-    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1"), nbformat.v4.new_code_cell(bad)])
     nbformat.write(notebook, small.out / "08_bad.ipynb")
     (small.out / "09_cut.ipynb").write_text("{", encoding="utf-8")
     assert course.main(["--folder", str(small.out)]) == 1
@@ -482,3 +472,25 @@ def test_course_without_notebooks_says_so(tmp_path, capsys):
 def test_course_counts_solutions_only_when_asked(small):
     assert course.chosen(small.out, solutions=False) == [small.student]
     assert course.chosen(small.out, solutions=True) == [small.student, small.solved]
+
+
+def test_interruption_leaves_the_old_notebooks_and_says_so(small, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "run", interrupted)
+    monkeypatch.setattr("benchmarks.store.quote", quote)
+    before = small.bytes()
+    arguments = ["--force", "--lessons", str(small.lessons), "--out", str(small.out)]
+    assert build.main(arguments) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert small.bytes() == before
+
+
+def test_preview_opens_the_students_notebook(small, monkeypatch):
+    opened = []
+    monkeypatch.setattr("tools.lab.main", lambda arguments: opened.append(arguments) or 0)
+    monkeypatch.setattr("benchmarks.store.quote", quote)
+    arguments = ["--only", "7", "--preview", "--lessons", str(small.lessons), "--out", str(small.out)]
+    assert build.main(arguments) == 0
+    assert opened == [[str(small.student)]]

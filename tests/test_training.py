@@ -48,6 +48,8 @@ def test_minibatches_are_a_permutation_without_the_rest():
     seen = torch.cat([batch.x for batch in batches]).flatten().long()
     assert len(seen.unique()) == 24
     assert torch.equal(torch.cat([batch.y for batch in batches]), seen % 3)
+    other = torch.cat([batch.x for batch in minibatches(labelled(30), 8, seeded(1))]).flatten().long()
+    assert seen.tolist() != sorted(seen.tolist()) and seen.tolist() != other.tolist()
 
 
 @pytest.mark.parametrize("size", [0, 31])

@@ -82,9 +82,7 @@ def fill(text: str, name: str, quote: Quote = stored_result) -> str:
             try:
                 return quote(key)
             except (LookupError, ValueError, OSError) as error:
-                reason = str(error.args[0] if isinstance(error, KeyError) and error.args else error).rstrip(
-                    "."
-                )
+                reason = str(error.args[0] if isinstance(error, KeyError) and error.args else error).rstrip(".")
                 raise BuildError(
                     f"{name}, line {number}: no stored result for {{{{{key}}}}} ({reason}). Run its "
                     f"benchmark, or correct the key. Double braces always mean a stored result; in a "
@@ -125,9 +123,7 @@ def parse(text: str, name: str) -> list[NotebookNode]:
     from jupytext.myst import myst_to_notebook
 
     if not re.match(r"\d\d_", name):
-        raise BuildError(
-            f"{name}: the name of a lesson begins with two digits and an underscore, as in 03_name.md."
-        )
+        raise BuildError(f"{name}: the name of a lesson begins with two digits and an underscore, as in 03_name.md.")
     try:
         source = myst_to_notebook(text, add_source_map=True)
     except Exception as error:  # jupytext and YAML have many; all mean that the text cannot be read
@@ -135,9 +131,7 @@ def parse(text: str, name: str) -> list[NotebookNode]:
     cells = []
     for index, (cell, line) in enumerate(zip(source.cells, source.metadata["source_map"], strict=True)):
         if cell.cell_type == "raw":
-            raise BuildError(
-                f"{name}, line {line + 1}: a raw cell; lessons have Markdown and code cells only."
-            )
+            raise BuildError(f"{name}, line {line + 1}: a raw cell; lessons have Markdown and code cells only.")
         metadata = {key: cell.metadata[key] for key in KEPT_CELL_METADATA if key in cell.metadata}
         new = new_code_cell if cell.cell_type == "code" else new_markdown_cell
         identity = f"l{name[:2]}-c{index:03d}"
@@ -263,16 +257,13 @@ def digest(text: str, name: str, root: Path = ROOT) -> str:
     """
     try:
         used = {
-            module: path.read_text(encoding="utf-8")
-            for module, path in modules_used(parse(text, name), root).items()
+            module: path.read_text(encoding="utf-8") for module, path in modules_used(parse(text, name), root).items()
         }
         code = {module: _without_docstrings(source) for module, source in used.items()}
     except SyntaxError as error:
         raise BuildError(f"{name}: code that is not Python: {error}") from error
     here = Path(__file__).resolve().parent
-    makers = [
-        _without_docstrings((here / file).read_text(encoding="utf-8")) for file in ("build.py", "running.py")
-    ]
+    makers = [_without_docstrings((here / file).read_text(encoding="utf-8")) for file in ("build.py", "running.py")]
     return hashlib.sha256(json.dumps([text, code, makers]).encode()).hexdigest()
 
 
@@ -294,18 +285,14 @@ def disagreements(lesson: Path, notebook: Path, quote: Quote = stored_result) ->
     if not notebook.exists():
         return [f"{notebook.name} is missing; run make notebooks"]
     saved = nbformat.read(notebook, as_version=4)
-    expected = generate(
-        fill(lesson.read_text(encoding="utf-8"), lesson.name, quote), lesson.name, _is_solved(notebook)
-    )
+    expected = generate(fill(lesson.read_text(encoding="utf-8"), lesson.name, quote), lesson.name, _is_solved(notebook))
     found = []
     if len(saved.cells) != len(expected):
         found.append(f"{notebook.name}: {len(saved.cells)} cells, the source gives {len(expected)}")
     for index, (cell, wanted) in enumerate(zip(saved.cells, expected, strict=False)):
         for key in ("id", "cell_type", "source", "metadata"):
             if cell.get(key) != wanted[key]:
-                found.append(
-                    f"{notebook.name}, cell {index}: {key} {cell.get(key)!r}; source: {wanted[key]!r}"
-                )
+                found.append(f"{notebook.name}, cell {index}: {key} {cell.get(key)!r}; source: {wanted[key]!r}")
     return found
 
 
@@ -329,9 +316,7 @@ def clean(notebook: NotebookNode) -> None:
     """
     widgets = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict(
-            {k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA}
-        )
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA})
         if cell.cell_type != "code":
             continue
         for output in cell.outputs:
@@ -358,9 +343,7 @@ def _final(text: str, model: str, widgets: dict) -> str:
         widgets[child.removeprefix("IPY_MODEL_")]["state"] for child in widgets[model]["state"]["children"]
     )
     if bar["bar_style"] not in ("success", "danger") and (unknown or bar["value"] < bar["max"]):
-        raise ValueError(
-            f"the progress bar {label or text!r} was not closed; loop over it to its end, or use `with`."
-        )
+        raise ValueError(f"the progress bar {label or text!r} was not closed; loop over it to its end, or use `with`.")
     if known:
         total = int(known["total"])
         form = "{l_bar}{bar:10}| {n_fmt}/{total_fmt}"
@@ -374,12 +357,7 @@ def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
     joined: list[NotebookNode] = []
     for output in outputs:
         last = joined[-1] if joined else None
-        if (
-            last
-            and output.output_type == "stream"
-            and last.output_type == "stream"
-            and last.name == output.name
-        ):
+        if last and output.output_type == "stream" and last.output_type == "stream" and last.name == output.name:
             last.text += output.text
         else:
             joined.append(output)
@@ -419,9 +397,7 @@ def refuse_to_lose_work(notebook: Path, written: Written) -> None:
     """
     if not notebook.exists() or written.wrote(notebook):
         return
-    ours = {
-        key: value for key, value in os.environ.items() if not key.startswith("GIT_")
-    }  # git sets them in hooks
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}  # git sets them in hooks
     try:
         state = subprocess.run(
             ["git", "status", "--porcelain", "--ignored", "--", notebook.name],
@@ -588,16 +564,12 @@ def _executed(notebook: NotebookNode, path: Path, lesson: Path, on_cell: Callabl
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.build", description="Make notebooks/ from lessons/."
-    )
+    parser = argparse.ArgumentParser(prog="python -m tools.build", description="Make notebooks/ from lessons/.")
     parser.add_argument("--only", metavar="NN", help="the lesson of this number")
     parser.add_argument(
         "--force", action="store_true", help="build what is up to date too; overwrite whatever is there"
     )
-    parser.add_argument(
-        "--check", action="store_true", help="only say what would be built; status 1 if anything"
-    )
+    parser.add_argument("--check", action="store_true", help="only say what would be built; status 1 if anything")
     parser.add_argument("--preview", action="store_true", help="open it in JupyterLab afterwards")
     parser.add_argument("--lessons", type=Path, default=ROOT / "lessons", help="folder of the sources")
     parser.add_argument("--out", type=Path, default=ROOT / "notebooks", help="folder of the notebooks")
@@ -617,9 +589,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BuildError as error:
         print(f"make notebooks: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("make notebooks: interrupted; what was not finished is as it was before.", file=sys.stderr)
+        return 130
     if options.preview:
-        command = [sys.executable, "-m", "jupyter", "lab", str(notebooks_of(lessons[0], options.out)[0])]
-        return subprocess.run(command + ["--no-browser"] * bool(os.environ.get("NO_BROWSER"))).returncode
+        from tools import lab
+
+        return lab.main([_short(notebooks_of(lessons[0], options.out)[0])])
     return 0
 
 

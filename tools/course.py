@@ -22,9 +22,7 @@ from tools.running import NotebookError, Run, run
 
 def chosen(folder: Path, solutions: bool) -> list[Path]:
     """Notebooks to run, in order: those learners open, then with ``solutions`` the solved ones."""
-    return sorted(folder.glob("*.ipynb")) + (
-        sorted((folder / "solutions").glob("*.ipynb")) if solutions else []
-    )
+    return sorted(folder.glob("*.ipynb")) + (sorted((folder / "solutions").glob("*.ipynb")) if solutions else [])
 
 
 def try_out(path: Path, on_cell: Callable[[], object] = lambda: None) -> tuple[Run, str]:
@@ -72,6 +70,14 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    try:
+        return _run_all(paths)
+    except KeyboardInterrupt:
+        print("make course: interrupted.", file=sys.stderr)
+        return 130
+
+
+def _run_all(paths: list[Path]) -> int:
     width = max(len(_name(path)) for path in paths)
     start, failed = time.perf_counter(), 0
     with tqdm(total=sum(map(_steps, paths)), unit="cell") as bar:
@@ -81,9 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
             failed += bool(error)
             result = f"failed: {error}" if error else "ok"
             bar.clear()
-            print(
-                f"{_name(path):{width}}  {taken.seconds:6.1f} s  {taken.peak:6.0f} MB  {result}", flush=True
-            )
+            print(f"{_name(path):{width}}  {taken.seconds:6.1f} s  {taken.peak:6.0f} MB  {result}", flush=True)
     outcome = f"{failed} failed" if failed else "all ok"
     count = f"{len(paths)} notebook{'s' * (len(paths) != 1)}"
     print(f"{count} in {time.perf_counter() - start:.1f} s: {outcome}", flush=True)

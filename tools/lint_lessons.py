@@ -562,8 +562,8 @@ def unsourced(
             used.add(sentence)
         else:
             problems.append(
-                f"{file}: a number without a source. Quote a stored result, {{{{file.case.metric}}}}, or add to "
-                f"tests/numbers_allowlist.toml:\n"
+                f"{file}: a number without a source. Quote a stored result, {{{{file.case.metric}}}}, or add "
+                f"to tests/numbers_allowlist.toml:\n"
                 f"[[entry]]\nfile = {file!r}\ntext = '''{sentence}'''\nsource = '...'"
             )
     return problems, used
@@ -611,7 +611,7 @@ def saved(notebook: NotebookNode, name: str, size: int) -> list[str]:
 
 
 def pictures(notebook: NotebookNode, name: str) -> list[str]:
-    """Saved pictures are in cells tagged figure, with alternative text and a number that the frame computed."""
+    """Saved pictures are in cells tagged figure, with alternative text and a number from the frame."""
     problems = []
     for cell in notebook.cells:
         if cell.cell_type != "code":

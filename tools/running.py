@@ -120,9 +120,7 @@ def run(
         timeout=None,
         record_timing=False,
         resources={"metadata": {"path": str(folder)}},
-        extra_arguments=[
-            "--IPKernelApp.log_level=40"
-        ],  # errors only: no warning about local TCP at each start
+        extra_arguments=["--IPKernelApp.log_level=40"],  # errors only: no warning about local TCP at each start
         on_cell_execute=lambda cell_index, **_: started(cell_index),
         on_cell_executed=lambda **_: measured(),
     )
@@ -148,11 +146,13 @@ def run(
         if client.first_error is not None:
             raise client.first_error
     except CellExecutionError as error:
-        raise client.first_error or NotebookError(
-            at, f"{error.ename}: {error.evalue}", error.traceback
-        ) from None
+        raise client.first_error or NotebookError(at, f"{error.ename}: {error.evalue}", error.traceback) from None
     except DeadKernelError as error:
         raise NotebookError(at, f"{error}: out of memory, or a crash in compiled code") from None
+    except AssertionError:  # what nbclient stumbles over when Ctrl-C or SIGTERM has made it close the kernel
+        if client.kc is None or client.km is None:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         ended.set()
         watcher.join()

@@ -1,0 +1,130 @@
+"""Proof that the tests bite: break the package in one place, and something turns red.
+
+Each mutant is a copy of the package with one small change of the kind people make: a forgotten ½, λ or η, a swapped sign, a sum
+for a mean, a stray detach. The copy imports and runs; a test file or a notebook then has to fail by an assertion or a
+difference of outputs, not by a crash.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SMOKE = """
+import torch, metautil, metautil.plots
+from metautil.datasets import sinusoids
+from metautil.gradients import central_differences
+from metautil.models import mlp
+from metautil.risks import cross_entropy, empirical_risk, half_squared_error, joint_risk, normalised_joint_risk
+from metautil.statistics import mean_interval, share_interval
+from metautil.tasks import Data, split_per_class
+from metautil.training import accuracy, minibatches, train_epoch
+from metautil.updates import derived, descend, momentum, sgd
+generator = metautil.begin(0)
+task = sinusoids(shots=5)(1, generator)
+model = mlp((1, 3, 1))
+theta = model.init(generator)
+risk = lambda theta: empirical_risk(model, theta, Data(task.support.x[0], task.support.y[0]), half_squared_error)
+normalised_joint_risk(risk(theta), joint_risk(risk(theta), risk(theta), 0.5), 2.0)
+cross_entropy(torch.zeros(2, 3), torch.tensor([0, 2])), central_differences(risk, theta)
+for rule in (sgd(0.1), momentum(0.1, 0.5)):
+    descend(rule, torch.func.grad(risk), theta, 3)
+derived(1.0, sgd(0.1))((theta, theta), ())
+digits = split_per_class(Data(torch.zeros(8, 1), torch.arange(8) % 2), 2, generator)
+list(minibatches(digits.query, 2, generator)), mean_interval([1.0, 2.0]), share_interval(1, 2)
+"""
+
+
+class Mutant(NamedTuple):
+    """In ``file`` of the package, ``old`` becomes ``new``; ``caught_by`` is the test file or notebook that has to notice."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    caught_by: str
+
+
+FORMULAS, NOTEBOOK = "tests/test_formulas.py", "notebooks/03_the_gradient_update.ipynb"
+MUTANTS = [
+    Mutant("loss without ½", "risks.py", "0.5 * (y - y_star)", "1.0 * (y - y_star)", FORMULAS),
+    Mutant("outputs averaged", "risks.py", ".square().sum(-1)", ".square().mean(-1)", FORMULAS),
+    Mutant("risk is a sum", "risks.py", "data.y).mean()", "data.y).sum()", FORMULAS),
+    Mutant("θ detached", "risks.py", "model(theta, data.x)", "model(theta.detach(), data.x)", NOTEBOOK),
+    Mutant("λ dropped", "risks.py", "return risk_D + lam * risk_T", "return risk_D + risk_T", FORMULAS),
+    Mutant("not divided by 1 + λ", "risks.py", "/ (1 + lam)", "/ (1 + 0 * lam)", "tests/test_risks.py"),
+    Mutant("likelihood for its negative", "risks.py", "return -y.log_softmax", "return y.log_softmax", FORMULAS),
+    Mutant("η dropped", "updates.py", "-eta * gradient, state", "-gradient, state", NOTEBOOK),
+    Mutant("uphill", "updates.py", "-eta * gradient, state", "eta * gradient, state", FORMULAS),
+    Mutant("λ on the wrong risk", "updates.py", "gradient_D + lam * gradient_T", "lam * gradient_D + gradient_T", FORMULAS),
+    Mutant("velocity averaged", "updates.py", "velocity + gradient", "velocity + (1 - beta) * gradient", NOTEBOOK),
+    Mutant("velocity forgotten", "updates.py", "-eta * velocity, velocity", "-eta * velocity, 0 * velocity",
+           "tests/test_updates.py"),
+    Mutant("difference over ε", "gradients.py", "(2 * width)", "(1 * width)", FORMULAS),
+    Mutant("bias dropped", "models.py", '+ weights[f"{name}.bias"]', '+ 0 * weights[f"{name}.bias"]', FORMULAS),
+    Mutant("pooling forgotten to be a maximum", "models.py", "F.max_pool2d", "F.avg_pool2d", "tests/test_models.py"),
+    Mutant("support left in the query", "tasks.py", "rest[support] = False", "rest[support[:0]] = False",
+           "tests/test_training.py"),
+    Mutant("batches not shuffled", "training.py", "torch.randperm(count, generator=generator)", "torch.arange(count)",
+           "tests/test_training.py"),
+    Mutant("n for n − 1", "statistics.py", "values) / (count - 1))", "values) / count)", "tests/test_foundations.py"),
+]  # fmt: skip
+
+
+def build(mutant: Mutant, folder: Path) -> Path:
+    """Copy the package into ``folder`` with the one change; return where it lies."""
+    package = folder / "metautil"
+    shutil.copytree(ROOT / "metautil", package, ignore=shutil.ignore_patterns("__pycache__"))
+    file = package / mutant.file
+    text = file.read_text(encoding="utf-8")
+    assert text.count(mutant.old) == 1, f"{mutant.old!r} stands {text.count(mutant.old)} times in {mutant.file}"
+    file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    return folder
+
+
+def run_with(folder: Path, *command: str) -> subprocess.CompletedProcess:
+    """Run Python with the package of ``folder`` in front."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def failures(folder: Path, target: str) -> list[str]:
+    """Run one test file or notebook against the package of ``folder``; the first failure's message, or none."""
+    report = folder / "report.xml"
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", f"pythonpath={folder} {ROOT}", f"--junitxml={report}"]
+    if target.endswith(".ipynb"):
+        options += ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
+    run = run_with(folder, "-m", "pytest", *options, target)
+    assert run.returncode in (0, 1), run.stdout + run.stderr
+    return [element.get("message") + (element.text or "") for element in ET.parse(report).iter("failure")]
+
+
+def is_a_finding(message: str) -> bool:
+    """Whether a failure is an assertion or a difference of outputs, not a crash."""
+    if "Cell outputs differ" in message or "cell outputs differ" in message:
+        return True
+    return "AssertionError" in message.splitlines()[0] or message.startswith("assert")
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_is_caught(mutant, tmp_path):
+    folder = build(mutant, tmp_path)
+    smoke = run_with(folder, "-c", SMOKE)
+    assert smoke.returncode == 0, f"the mutant does not run:\n{smoke.stderr}"
+    found = failures(folder, mutant.caught_by)
+    assert found, f"{mutant.caught_by} is green although: {mutant.name}"
+    assert is_a_finding(found[0]), f"{mutant.caught_by} crashed instead of finding a difference:\n{found[0][:2000]}"
