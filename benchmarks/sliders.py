@@ -29,22 +29,20 @@ SCENES = {
 CASES = dict.fromkeys(SCENES, 3)
 TARGETS = {"one panel, Label": 1.8, "lesson 03, two panels, Label": 3.0, "three panels, Label": 3.0}
 
-# Waits for the change that the next key press makes: from the key's event to the frame after the change.
+# Waits for the change that the next key press makes. Text is ready when it is in the page, a picture when it is decoded;
+# either is painted in the first animation frame that begins after that, and the start of this frame ends the time.
 WATCH = """([what, selector]) => {
     const element = document.querySelector(selector);
-    const state = () => what === 'picture' ? element.src : element.textContent;
-    const before = state();
     let start;
     document.addEventListener('keydown', event => { start = event.timeStamp; }, {capture: true, once: true});
     window.pressed = new Promise(resolve => {
-        const look = async () => {
-            if (state() === before || (what === 'picture' && !element.complete)) {
-                return requestAnimationFrame(look);
-            }
-            if (what === 'picture') await element.decode();
-            requestAnimationFrame(now => resolve(now - start));
-        };
-        requestAnimationFrame(look);
+        const painted = () => requestAnimationFrame(now => resolve(now - start));
+        if (what === 'picture') {
+            element.addEventListener('load', () => element.decode().then(painted), {once: true});
+        } else {
+            const observer = new MutationObserver(() => { observer.disconnect(); painted(); });
+            observer.observe(element, {childList: true, characterData: true, subtree: true});
+        }
     });
 }"""
 SETUP = """
