@@ -101,7 +101,9 @@ def mlp(sizes: Sequence[int], activation: Callable[[Tensor], Tensor] = torch.tan
         If fewer than two sizes are given.
     """
     if len(sizes) < 2:
-        raise ValueError(f"sizes = {tuple(sizes)}; at least an input and an output width are needed, such as (1, 40, 1).")
+        raise ValueError(
+            f"sizes = {tuple(sizes)}; at least an input and an output width are needed, such as (1, 40, 1)."
+        )
     names = [str(layer) for layer in range(1, len(sizes) - 1)]
     shapes: dict[str, tuple[int, ...]] = {}
     for name, inputs, outputs in zip([*names, "head"], sizes[:-1], sizes[1:], strict=True):

@@ -75,7 +75,9 @@ def curves(named: dict[str, Tensor], x_label: str, y_label: str) -> Figure:
     """
     figure = Figure(figsize=(6.4, 3.4))
     axes = figure.add_subplot(xlabel=x_label, ylabel=y_label, yscale="log")
-    for (name, values), colour, style in zip(named.items(), (BLUE, VERMILION, GREEN, BLACK), ("-", "--", ":", "-."), strict=False):
+    for (name, values), colour, style in zip(
+        named.items(), (BLUE, VERMILION, GREEN, BLACK), ("-", "--", ":", "-."), strict=False
+    ):
         axes.plot(values, style, color=colour, label=name)
     axes.legend()
     return figure
@@ -164,7 +166,9 @@ def bowl_descent(low: float = 0.1, high: float = 2.0, steps: int = 150, goal: fl
         path.set_data(seen[:, 0], seen[:, 1])
         falling.set_data(range(steps + 1), share.clip(1e-10, 1e4))
         above = np.flatnonzero(share > goal)[-1] + 1
-        reached = f"stays below the goal from step {above}" if above <= steps else f"not below the goal in {steps} steps"
+        reached = (
+            f"stays below the goal from step {above}" if above <= steps else f"not below the goal in {steps} steps"
+        )
         return f"κ = L/μ = {number(high / low)} · risk after 30 steps: {number(share[30])} of its start · {reached}"
 
     alt = (
@@ -178,7 +182,12 @@ def bowl_descent(low: float = 0.1, high: float = 2.0, steps: int = 150, goal: fl
 
 
 def sweep_explorer(
-    lams: Sequence[float], on_T: Sequence[Estimate], on_D: Sequence[float], scans: Tensor, guesses: Tensor, labels: Tensor
+    lams: Sequence[float],
+    on_T: Sequence[Estimate],
+    on_D: Sequence[float],
+    scans: Tensor,
+    guesses: Tensor,
+    labels: Tensor,
 ) -> Scene:
     """Accuracy on T and on D over λ, and what the network of the chosen λ reads in some scans.
 

@@ -36,7 +36,9 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate
     if count < 2:
         raise ValueError(f"{count} value(s): an interval needs at least two runs; run another seed.")
     if not all(math.isfinite(value) for value in values):
-        raise ValueError(f"Not every value is finite: {list(values)}. A run that diverged has to be reported, not averaged.")
+        raise ValueError(
+            f"Not every value is finite: {list(values)}. A run that diverged has to be reported, not averaged."
+        )
     mean = sum(values) / count
     deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1))
     half = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * deviation / math.sqrt(count)

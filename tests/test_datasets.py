@@ -152,9 +152,7 @@ def test_thickness_moves_the_outline():
     """A bar grows by t on both sides: its width by 2t."""
     field = fonts.distance_field("DejaVuSans", "|")[None]
     widths = [
-        fonts.write(field, np.array([0]), plain(1, t / fonts.PIXELS_PER_EM), fonts.CANVAS, fonts.CANVAS)[
-            0, 48
-        ].sum()
+        fonts.write(field, np.array([0]), plain(1, t / fonts.PIXELS_PER_EM), fonts.CANVAS, fonts.CANVAS)[0, 48].sum()
         for t in (-1, 0, 1, 3)
     ]
     assert np.array_equal(np.diff(widths), [2, 2, 4])
@@ -253,9 +251,7 @@ def test_a_range_may_be_a_point():
 
 def test_equal_seeds_give_equal_tasks(dtype):
     one, two, other = (sinusoids()(4, generator(seed)) for seed in (1, 1, 2))
-    for left, right, different in zip(
-        *((*task.support, *task.query) for task in (one, two, other)), strict=True
-    ):
+    for left, right, different in zip(*((*task.support, *task.query) for task in (one, two, other)), strict=True):
         assert torch.equal(left, right)
         assert not torch.equal(left, different)
     known = generator(1)

@@ -233,7 +233,7 @@ def bowl_values(H, theta, share, curvature_term=0.5):
     """Both sides of (3.9) on ½θᵀHθ at η = share/L: (risk after the step, bound)."""
     H, theta = H.numpy(), theta.numpy()
     L = np.linalg.eigvalsh(H)[-1]
-    risk, slope = lambda t: 0.5 * t @ H @ t, H @ theta  # noqa: E731
+    risk, slope = lambda t: 0.5 * t @ H @ t, H @ theta
     eta = share / L
     return risk(theta) - eta * (1 - curvature_term * eta * L) * slope @ slope
 
@@ -302,7 +302,9 @@ def best_ball(curvatures):
     rng = np.random.default_rng(0)
     for scale in (0.003, 0.03, 0.3):
         for bend in rng.normal(size=(40, 2)):
-            other = heavy_ball_radius(curvatures, eta * math.exp(scale * bend[0]), min(beta * math.exp(scale * bend[1]), 1))
+            other = heavy_ball_radius(
+                curvatures, eta * math.exp(scale * bend[0]), min(beta * math.exp(scale * bend[1]), 1)
+            )
             if other < here - 1e-6:
                 return 1.0
     return here

@@ -18,7 +18,15 @@ from metautil.statistics import mean_interval, share_interval
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.12345, "0.123"), (-0.5, "−0.5"), (1e-16, "0"), (-0.0, "0"), (12345.6, "1.23e+04"), (1.2e-5, "1.2e−05"), (100, "100")],
+    [
+        (0.12345, "0.123"),
+        (-0.5, "−0.5"),
+        (1e-16, "0"),
+        (-0.0, "0"),
+        (12345.6, "1.23e+04"),
+        (1.2e-5, "1.2e−05"),
+        (100, "100"),
+    ],
 )
 def test_number(value, text):
     assert number(value) == text

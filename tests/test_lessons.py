@@ -102,13 +102,9 @@ def test_numbers_in_prose_have_a_source():
         problems, used = lint.unsourced(file, text, entries, sections if file != "README.md" else ())
         found, needed = found + problems, needed | used
     assert "\n\n".join(found) == ""
-    listed = [" ".join(entry["text"].split()) for entry in entries] + [
-        section["heading"] for section in sections
-    ]
+    listed = [" ".join(entry["text"].split()) for entry in entries] + [section["heading"] for section in sections]
     assert [text for text in listed if text not in needed] == [], "entries that nothing needs any more"
-    assert [entry for entry in entries + sections if not entry["source"].strip()] == [], (
-        "entries without a source"
-    )
+    assert [entry for entry in entries + sections if not entry["source"].strip()] == [], "entries without a source"
 
 
 # Each rule bites: a good small lesson, and what each rule says when one thing in it is wrong
@@ -189,9 +185,7 @@ $$ h(h(x)) = \tfrac{1}{4} x \tag{7.2} $$
 
 ## Exercises
 """
-    + "".join(
-        EXERCISE.format(k=k, grade=grade) for k, grade in enumerate(("easy", "medium", "hard"), start=1)
-    )
+    + "".join(EXERCISE.format(k=k, grade=grade) for k, grade in enumerate(("easy", "medium", "hard"), start=1))
     + """
 ## What to take away
 

@@ -74,9 +74,7 @@ def test_each_constraint_is_exact_and_lies_in_its_range():
     for name, pin in pins.items():
         (only,) = pin.specifier
         assert only.operator == "==" and not only.version.endswith("*"), f"{pin} is not exact"
-        assert name not in ranges or ranges[name].specifier.contains(only.version), (
-            f"{pin} and {ranges[name]}"
-        )
+        assert name not in ranges or ranges[name].specifier.contains(only.version), f"{pin} and {ranges[name]}"
 
 
 @pytest.mark.parametrize("version", ["2.15.0", "2.15.0+cpu", "2.15.0+cu132"])
@@ -189,9 +187,7 @@ def test_a_first_call_installs_and_stamps_last(course):
 
 def test_a_second_call_runs_nothing_and_asks_no_network(course):
     _set_up(course, Pip(course))
-    assert (
-        setup.set_up(str(course), "lab", run=_never, probe=_never, disk_usage=_never, works=_never) is False
-    )
+    assert setup.set_up(str(course), "lab", run=_never, probe=_never, disk_usage=_never, works=_never) is False
 
 
 def test_tests_contain_lab_and_stay(course):
@@ -212,9 +208,7 @@ def test_torch_and_torchvision_come_in_one_call(course, capsys):
         pip = Pip(root, build)
         _set_up(root, pip, reached=reached)
         calls = [c for c in pip.installs() if any(re.match("torch(vision)?[<>=]", word) for word in c)]
-        assert len(calls) == 1 and {"torch", "torchvision"} <= {
-            re.split("[<>=]", word)[0] for word in calls[0]
-        }
+        assert len(calls) == 1 and {"torch", "torchvision"} <= {re.split("[<>=]", word)[0] for word in calls[0]}
         assert (setup.CPU_INDEX in calls[0]) is reached
         assert ("CPU build (" in capsys.readouterr().out) is reached
 
@@ -223,9 +217,7 @@ def test_torch_cuda_never_asks_the_cpu_index_and_replaces_the_cpu_build(course):
     _set_up(course, Pip(course, "+cpu"), reached=True)
     assert not setup.is_complete(str(course), "lab", "cuda")
     pip = Pip(course)
-    setup.set_up(
-        str(course), "lab", "cuda", run=pip, probe=_never, disk_usage=lambda f: PLENTY, works=lambda c: True
-    )
+    setup.set_up(str(course), "lab", "cuda", run=pip, probe=_never, disk_usage=lambda f: PLENTY, works=lambda c: True)
     assert "uninstall" in pip.commands[0]
     assert not any(setup.CPU_INDEX in command for command in pip.commands)
     assert setup.is_complete(str(course), "lab", "cuda") and setup.is_complete(str(course), "lab")
@@ -266,9 +258,7 @@ def test_half_installed_packages_are_forgotten(course, capsys):
     assert "gone, norecord, short" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "change", ["pyproject.toml", "constraints.txt", ".venv/pyvenv.cfg", "stamp", "python"]
-)
+@pytest.mark.parametrize("change", ["pyproject.toml", "constraints.txt", ".venv/pyvenv.cfg", "stamp", "python"])
 def test_what_an_install_depends_on_is_watched(course, change):
     _set_up(course, Pip(course))
     if change == "stamp":
@@ -316,9 +306,7 @@ def test_two_set_ups_of_one_folder_do_not_meet(course, capsys):
 
 @pytest.mark.parametrize("version", [(3, 6, 15), (3, 9, 18)])
 def test_old_python_is_named_with_a_newer_one_where_there_is_one(version):
-    with pytest.raises(
-        setup.SetupError, match=rf"Python 3\.{version[1]} is too old.*needs Python 3\.10"
-    ) as caught:
+    with pytest.raises(setup.SetupError, match=rf"Python 3\.{version[1]} is too old.*needs Python 3\.10") as caught:
         setup.require_python(version, works=lambda command: False)
     assert "Install a newer Python" in caught.value.remedy
     with pytest.raises(setup.SetupError) as caught:
@@ -387,9 +375,7 @@ def test_pips_failures_are_told_apart(course, output, expected, remedy):
 
 def test_torchvision_from_another_place_is_said(course):
     pip = Pip(course, fail_at=3, output="RuntimeError: operator torchvision::nms does not exist")
-    with pytest.raises(
-        setup.SetupError, match=r"torchvision 0\.29\.2 does not work with torch 2\.15\.0"
-    ) as caught:
+    with pytest.raises(setup.SetupError, match=r"torchvision 0\.29\.2 does not work with torch 2\.15\.0") as caught:
         _set_up(course, pip)
     assert "uninstall" in caught.value.remedy
     assert not setup.is_complete(str(course), "lab")
@@ -400,9 +386,7 @@ def test_an_unknown_torch_is_refused(course):
         _set_up(course, Pip(course), torch="gpu")
 
 
-@pytest.mark.parametrize(
-    "error", [setup.SetupError("No network.", "Connect."), OSError(28, "No space left on device")]
-)
+@pytest.mark.parametrize("error", [setup.SetupError("No network.", "Connect."), OSError(28, "No space left on device")])
 def test_the_command_line_prints_message_and_remedy_without_traceback(monkeypatch, capsys, error):
     def fail(*_):
         raise error

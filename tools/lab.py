@@ -82,15 +82,11 @@ def choose_port(asked: str) -> int:
     if not asked:
         return free_port()
     if not (asked.isascii() and asked.isdigit() and 1024 <= int(asked) <= 65535):
-        raise LabError(
-            f"PORT={asked} is not usable: give a whole number from 1024 to 65535, for example PORT=8899."
-        )
+        raise LabError(f"PORT={asked} is not usable: give a whole number from 1024 to 65535, for example PORT=8899.")
     port = int(asked)
     if not is_free(port):
         other = free_port(port + 1 if port < 65000 else FIRST_PORT)
-        raise LabError(
-            f"Port {port} is taken by another program. Port {other} is free: `make lab PORT={other}`."
-        )
+        raise LabError(f"Port {port} is taken by another program. Port {other} is free: `make lab PORT={other}`.")
     return port
 
 

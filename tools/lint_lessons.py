@@ -46,9 +46,7 @@ HTML_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 HEADING = re.compile(r"^(#{1,6}) +(.*?) *#*$", re.MULTILINE)
 REFERENCE = re.compile(r"\((\d{1,2}\.\d{1,2})\)")
 MARKDOWN_LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(\s*<?([^)\s>]*)>?(?:\s+\"[^\"]*\")?\s*\)")
-HTML_LINK = re.compile(
-    r"<(?:a|img|source)\b[^>]*?\b(?:href|src)\s*=\s*[\"']([^\"']*)[\"'][^>]*>", re.IGNORECASE
-)
+HTML_LINK = re.compile(r"<(?:a|img|source)\b[^>]*?\b(?:href|src)\s*=\s*[\"']([^\"']*)[\"'][^>]*>", re.IGNORECASE)
 HTML_IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 ALT = re.compile(r"\balt\s*=\s*([\"'])(.*?)\1", re.DOTALL | re.IGNORECASE)
 TONE = re.compile(r"\b(simply|obviously|just|trivially|of\s+course|clearly)\b", re.IGNORECASE)
@@ -136,9 +134,7 @@ def sentences(source: str) -> Iterator[str]:
     text = MARKDOWN_LINK.sub(lambda match: match.group(2), text)
     text = re.sub(r"</?[A-Za-z][^>]*>|https?://\S+", " ", text)
     text = INLINE.sub(lambda match: _spoken(match.group(1)), text)
-    text = re.sub(
-        r"^(?:#+ .*|\s*(?:[-*+]|\d+\.) .*|\|.*)$", lambda match: f"\n\n{match.group(0)}", text, flags=re.M
-    )
+    text = re.sub(r"^(?:#+ .*|\s*(?:[-*+]|\d+\.) .*|\|.*)$", lambda match: f"\n\n{match.group(0)}", text, flags=re.M)
     for block in re.split(r"\n\s*\n", text):
         pieces = block.split("|") if block.lstrip().startswith("|") else [block]
         for piece in pieces:
@@ -183,18 +179,12 @@ def headings(lesson: Lesson) -> list[str]:
     problems = []
     titles = [title for level, title in found if level == "#"]
     if len(titles) != 1 or not re.match(rf"{lesson.name[:2]} · \S", titles[0] if titles else ""):
-        problems.append(
-            f"{lesson.name}: one first-level heading '# {lesson.name[:2]} · Title' expected; has {titles}"
-        )
+        problems.append(f"{lesson.name}: one first-level heading '# {lesson.name[:2]} · Title' expected; has {titles}")
     seconds = [title for level, title in found if level == "##"]
     sections = [title for title in seconds if title not in HEADINGS]
     numbered = [re.match(r"(\d+) · \S", title) for title in sections]
-    if [match and int(match[1]) for match in numbered] != list(range(1, len(sections) + 1)) or len(
-        sections
-    ) < 2:
-        problems.append(
-            f"{lesson.name}: at least two sections '## 1 · Title', '## 2 · Title' expected; has {sections}"
-        )
+    if [match and int(match[1]) for match in numbered] != list(range(1, len(sections) + 1)) or len(sections) < 2:
+        problems.append(f"{lesson.name}: at least two sections '## 1 · Title', '## 2 · Title' expected; has {sections}")
     expected = [*HEADINGS[:3], *sections, *HEADINGS[3:]]
     if seconds != expected:
         problems.append(f"{lesson.name}: second-level headings {expected} are expected; has {seconds}")
@@ -204,10 +194,7 @@ def headings(lesson: Lesson) -> list[str]:
 def opening(lesson: Lesson) -> list[str]:
     """Objectives mirror take-aways; minutes under Time, links under References, a map with "you are here"."""
     problems = []
-    bullets = [
-        len(re.findall(r"^[-*] ", lesson.section(title), re.MULTILINE))
-        for title in (HEADINGS[0], HEADINGS[4])
-    ]
+    bullets = [len(re.findall(r"^[-*] ", lesson.section(title), re.MULTILINE)) for title in (HEADINGS[0], HEADINGS[4])]
     if bullets[0] != bullets[1] or not bullets[0]:
         problems.append(
             f"{lesson.name}: {bullets[0]} objectives and {bullets[1]} take-aways; as many of both, at least 1"
@@ -217,9 +204,7 @@ def opening(lesson: Lesson) -> list[str]:
     for title in ("Before you start", "What comes next"):
         if not prose(lesson.section(title)).strip():
             problems.append(f"{lesson.name}: nothing under {title}")
-    if not any(
-        target.startswith("http") for _, _, target in MARKDOWN_LINK.findall(lesson.section("References"))
-    ):
+    if not any(target.startswith("http") for _, _, target in MARKDOWN_LINK.findall(lesson.section("References"))):
         problems.append(f"{lesson.name}: no link under References")
     maps = re.findall(r"^```mermaid\n(.*?)^```", lesson.markdown(), re.MULTILINE | re.DOTALL)
     node = re.compile(r"\w:::here\b|^\s*class\s+[\w, ]+\s+here\b", re.MULTILINE)
@@ -241,9 +226,7 @@ def figures(lesson: Lesson) -> list[str]:
             if tagged and slides:
                 events.append(("figure", cell))
         else:
-            for kind, rest in re.findall(
-                r"^\*\*(Predict|Target)\.\*\*(.*(?:\n.+)*)", cell.source, re.MULTILINE
-            ):
+            for kind, rest in re.findall(r"^\*\*(Predict|Target)\.\*\*(.*(?:\n.+)*)", cell.source, re.MULTILINE):
                 events.append((kind, cell))
                 if kind == "Target" and not re.search(r"\d", rest):
                     problems.append(f"{_where(lesson, cell)}: the target names no number")
@@ -257,9 +240,7 @@ def figures(lesson: Lesson) -> list[str]:
         if kind == "figure" and predictions < shown:
             problems.append(f"{_where(lesson, cell)}: no paragraph '**Predict.** ...' before this figure")
     if targets < shown:
-        problems.append(
-            f"{lesson.name}: {shown} figures with sliders and {targets} paragraphs '**Target.** ...'"
-        )
+        problems.append(f"{lesson.name}: {shown} figures with sliders and {targets} paragraphs '**Target.** ...'")
     return problems
 
 
@@ -382,17 +363,13 @@ def markdown(lesson: Lesson) -> list[str]:
         text = fences.sub(lambda match: match[1] + "\n" * (match[0].count("\n") - 1), outside)
         for pattern, reason in NOT_NOTEBOOK.items():
             for match in re.finditer(pattern, text, re.MULTILINE):
-                problems.append(
-                    f"{_where(lesson, cell, text, match.start())}: {match[0].strip()!r} is {reason}"
-                )
+                problems.append(f"{_where(lesson, cell, text, match.start())}: {match[0].strip()!r} is {reason}")
     return problems
 
 
 def tags(lesson: Lesson) -> list[str]:
     """Numbers of the lesson's formulas, in order."""
-    return [
-        tag for formula in DISPLAY.findall(without_code(lesson.markdown())) for tag in TAG.findall(formula)
-    ]
+    return [tag for formula in DISPLAY.findall(without_code(lesson.markdown())) for tag in TAG.findall(formula)]
 
 
 def formulas(lesson: Lesson, known: dict[int, Collection[str]] | None = None) -> list[str]:
@@ -409,9 +386,7 @@ def formulas(lesson: Lesson, known: dict[int, Collection[str]] | None = None) ->
         text = without_code(cell.source)
         for match in DISPLAY.finditer(text):
             if not TAG.search(match[1]):
-                problems.append(
-                    f"{_where(lesson, cell, text, match.start())}: display mathematics without \\tag"
-                )
+                problems.append(f"{_where(lesson, cell, text, match.start())}: display mathematics without \\tag")
         outside = DISPLAY.sub("", text)
         if "$$" in outside:
             problems.append(f"{_where(lesson, cell)}: $$ that does not pair")
@@ -452,8 +427,7 @@ def alternatives(lesson: Lesson) -> list[str]:
 def anchors(source: str) -> set[str]:
     """Anchors of a notebook's headings as JupyterLab and nbconvert name them: spaces become hyphens."""
     plain = (
-        re.sub(r"[`*]", "", MARKDOWN_LINK.sub(lambda match: match[2], title))
-        for _, title in HEADING.findall(source)
+        re.sub(r"[`*]", "", MARKDOWN_LINK.sub(lambda match: match[2], title)) for _, title in HEADING.findall(source)
     )
     return {title.strip().replace(" ", "-") for title in plain}
 
@@ -492,17 +466,13 @@ def _broken(target: str, lesson: Lesson, root: Path) -> str:
     reached = (folder / path).resolve()
     if not reached.is_relative_to(root.resolve()):
         return "leaves the repository"
-    if re.match(r"\d\d_", reached.name) and (
-        reached.suffix != ".ipynb" or reached.parent == root / "lessons"
-    ):
+    if re.match(r"\d\d_", reached.name) and (reached.suffix != ".ipynb" or reached.parent == root / "lessons"):
         return "leads to a lesson's source; link to the .ipynb beside this one"
     source = root / "lessons" / f"{reached.stem}.md"
     if reached.suffix == ".ipynb" and reached.parent in (folder.resolve(), (folder / "solutions").resolve()):
         if not source.exists():
             return "leads to a lesson that does not exist"
-        if anchor and anchor not in anchors(
-            without_code(read(source.read_text("utf-8"), source.name).markdown())
-        ):
+        if anchor and anchor not in anchors(without_code(read(source.read_text("utf-8"), source.name).markdown())):
             return "names no heading of that lesson (spaces become hyphens)"
         return ""
     if not reached.exists():
@@ -603,9 +573,7 @@ def saved(notebook: NotebookNode, name: str, size: int) -> list[str]:
             if WIDGET_VIEW in output.get("data", {}):
                 problems.append(f"{name}, {cell.id}: a saved widget view")
             text = output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
-            for private in re.findall(
-                r"0x[0-9a-f]{6,}|/(?:tmp|home|root|Users|var/folders)/\S*|[A-Z]:\\\S+", text
-            ):
+            for private in re.findall(r"0x[0-9a-f]{6,}|/(?:tmp|home|root|Users|var/folders)/\S*|[A-Z]:\\\S+", text):
                 problems.append(f"{name}, {cell.id}: {private!r} differs from machine to machine")
     return problems
 
@@ -617,9 +585,7 @@ def pictures(notebook: NotebookNode, name: str) -> list[str]:
         if cell.cell_type != "code":
             continue
         tagged = "figure" in cell.metadata.get("tags", [])
-        drawn = [
-            output for output in cell.outputs if any(m.startswith("image/") for m in output.get("data", {}))
-        ]
+        drawn = [output for output in cell.outputs if any(m.startswith("image/") for m in output.get("data", {}))]
         if tagged and not drawn:
             problems.append(f"{name}, {cell.id}: tagged figure, but no picture is saved")
         if drawn and not tagged:
@@ -627,21 +593,15 @@ def pictures(notebook: NotebookNode, name: str) -> list[str]:
         for output in drawn:
             for mime in (m for m in output.data if m.startswith("image/")):
                 if not str(output.metadata.get(mime, {}).get("alt", "")).strip():
-                    problems.append(
-                        f"{name}, {cell.id}: the picture has no alternative text (use show or still)"
-                    )
+                    problems.append(f"{name}, {cell.id}: the picture has no alternative text (use show or still)")
             text = re.sub(r"<Figure [^>]*>", "", output.data.get("text/plain", ""))
             computed = text.partition(" · ")[2] or text  # what stands before the dot is where the sliders are
             if not re.search(r"\d", computed):
-                problems.append(
-                    f"{name}, {cell.id}: no number that the frame computed beside the picture: {text!r}"
-                )
+                problems.append(f"{name}, {cell.id}: no number that the frame computed beside the picture: {text!r}")
     return problems
 
 
-def nbval_tags(
-    notebook: NotebookNode, lesson: str, allowed: Iterable[dict[str, str]]
-) -> tuple[list[str], set[tuple]]:
+def nbval_tags(notebook: NotebookNode, lesson: str, allowed: Iterable[dict[str, str]]) -> tuple[list[str], set[tuple]]:
     """Tags and comments that soften nbval, unless the allow-list has the cell, with a reason.
 
     Parameters
@@ -661,18 +621,12 @@ def nbval_tags(
     permitted = {(entry["lesson"], entry["cell"]) for entry in allowed if entry["reason"].strip()}
     problems, used = [], set()
     for cell in notebook.cells:
-        found = [
-            tag
-            for tag in cell.metadata.get("tags", [])
-            if tag.lower().startswith("nbval-") or tag in NBVAL_TAGS
-        ]
+        found = [tag for tag in cell.metadata.get("tags", []) if tag.lower().startswith("nbval-") or tag in NBVAL_TAGS]
         found += NBVAL_COMMENTS.findall(cell.source) if cell.cell_type == "code" else []
         if found and (lesson, cell.id) in permitted:
             used.add((lesson, cell.id))
         elif found:
-            problems.append(
-                f"{lesson}, {cell.id}: {found} without an entry and reason in tests/nbval_allowlist.toml"
-            )
+            problems.append(f"{lesson}, {cell.id}: {found} without an entry and reason in tests/nbval_allowlist.toml")
     return problems, used
 
 

@@ -42,9 +42,7 @@ STAMP_FORMAT = 2
 # What lies in .venv before Python's venv module has written its pyvenv.cfg.
 FIRST_FILES = {LOG, "bin", "include", "lib", "lib64", "Scripts", "Include", "Lib"}
 # Lab's defaults in this environment: do not ask a learner on the first start whether to fetch news.
-LAB_SETTINGS = {
-    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}
-}
+LAB_SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
 GIGABYTE = 10**9
 # Space that an install takes at its peak, downloads included. The default build on Linux, the only one with
 # CUDA's libraries, was measured: 6.2 GB installed, 2.6 GB downloads.
@@ -220,9 +218,7 @@ def site_packages(root):
     library = os.path.join(root, ".venv", "Lib" if os.name == "nt" else "lib")
     folders = [library] if os.name == "nt" else []
     if not folders and os.path.isdir(library):
-        folders = [
-            os.path.join(library, name) for name in sorted(os.listdir(library)) if name.startswith("python")
-        ]
+        folders = [os.path.join(library, name) for name in sorted(os.listdir(library)) if name.startswith("python")]
     folders = [os.path.join(folder, "site-packages") for folder in folders]
     return next((folder for folder in folders if os.path.isdir(folder)), None)
 
@@ -296,9 +292,7 @@ def constrained_version(root, name):
 def clean_environment(root):
     """Return the environment variables for pip: unbuffered, no user's Python settings, downloads in .venv."""
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONHOME", "PYTHONPATH")}
-    environment.update(
-        PYTHONUNBUFFERED="1", PIP_USER="0", PIP_DISABLE_PIP_VERSION_CHECK="1", LC_ALL="C.UTF-8"
-    )
+    environment.update(PYTHONUNBUFFERED="1", PIP_USER="0", PIP_DISABLE_PIP_VERSION_CHECK="1", LC_ALL="C.UTF-8")
     # Often /tmp is too small for the CUDA build's downloads, and an interrupted pip leaves them behind there.
     environment["TMPDIR"] = environment["TEMP"] = environment["TMP"] = os.path.join(root, ".venv", DOWNLOADS)
     return environment
@@ -389,8 +383,7 @@ def diagnose(output, root, free):
     if any(word in output for word in NO_CERTIFICATE):
         return SetupError(
             "The package index was reached, but its certificate was not accepted.",
-            "Behind a company's proxy, give pip its certificate (`pip config set global.cert FILE`). "
-            "Details: %s" % log,
+            "Behind a company's proxy, give pip its certificate (`pip config set global.cert FILE`). Details: %s" % log,
         )
     if any(word in output for word in NO_NETWORK):
         return SetupError(
@@ -501,9 +494,7 @@ def install(root, extra, torch, run, probe=cpu_index_reached, disk_usage=shutil.
             )
         extra_index = ["--extra-index-url", CPU_INDEX] if build == "cpu" else []
         call(install_command + extra_index + [required(root, name) for name in present])
-    say(
-        "Installing JupyterLab and the rest of the course%s." % (" with its tests" if extra == "test" else "")
-    )
+    say("Installing JupyterLab and the rest of the course%s." % (" with its tests" if extra == "test" else ""))
     call(install_command + ["-e", "." if extra == "lab" else ".[%s]" % extra])
     return build
 
@@ -551,9 +542,7 @@ def only_one(root):
         yield (file.fileno(),)
 
 
-def set_up(
-    root, extra, torch="", run=None, probe=cpu_index_reached, disk_usage=shutil.disk_usage, works=runs
-):
+def set_up(root, extra, torch="", run=None, probe=cpu_index_reached, disk_usage=shutil.disk_usage, works=runs):
     """Bring ``.venv`` to the asked state; return True where something had to be done.
 
     Raises

@@ -82,7 +82,9 @@ class Exercise:
         """Print the verdict on ``answer`` and, where it is wrong, the next hint."""
         verdict = self.judge(answer, torch.Generator().manual_seed(0))
         if verdict.status == "not attempted":
-            print(f"Exercise {self.number}: not attempted yet. Replace the dots by your answer and run this cell again.")
+            print(
+                f"Exercise {self.number}: not attempted yet. Replace the dots by your answer and run this cell again."
+            )
         elif verdict.status == "correct":
             print(f"Exercise {self.number}: correct. {self.praise}")
         else:
