@@ -29,14 +29,14 @@ SCENES = {
 CASES = dict.fromkeys(SCENES, 3)
 TARGETS = {"one panel, Label": 1.8, "lesson 03, two panels, Label": 3.0, "three panels, Label": 3.0}
 
-# Waits for the change that the next key press makes. Text is ready when it is in the page, a picture when it is decoded;
-# either is painted in the first animation frame that begins after that, and the start of this frame ends the time.
+# Waits for the change that the next key press makes. Text is ready when it is in the page, a picture when it is
+# decoded. The next animation frame paints it; the frame after that begins with changed pixels and ends the time.
 WATCH = """([what, selector]) => {
     const element = document.querySelector(selector);
     let start;
     document.addEventListener('keydown', event => { start = event.timeStamp; }, {capture: true, once: true});
     window.pressed = new Promise(resolve => {
-        const painted = () => requestAnimationFrame(now => resolve(now - start));
+        const painted = () => requestAnimationFrame(() => requestAnimationFrame(now => resolve(now - start)));
         if (what === 'picture') {
             element.addEventListener('load', () => element.decode().then(painted), {once: true});
         } else {

@@ -18,7 +18,7 @@ import sys
 import time
 import urllib.request
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,8 +70,11 @@ class Lab:
 
 
 @contextmanager
-def start_lab(home: Path, timeout: float = 60) -> Iterator[Lab]:
-    """Start JupyterLab from this very environment, in an empty home below ``home``; stop it at the end."""
+def start_lab(home: Path, arguments: Sequence[str] = (), timeout: float = 60) -> Iterator[Lab]:
+    """Start JupyterLab from this very environment, in an empty home below ``home``; stop it at the end.
+
+    ``arguments`` go to JupyterLab's command line.
+    """
     folder, guard, settings = home / "course", home / "guard", home / "settings"
     for path in (folder, guard, settings, home / "home"):
         path.mkdir(parents=True, exist_ok=True)
@@ -115,7 +118,7 @@ def start_lab(home: Path, timeout: float = 60) -> Iterator[Lab]:
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.port_retries=0",
     ]
-    command += ["--LabApp.expose_app_in_browser=True"]
+    command += ["--LabApp.expose_app_in_browser=True", *arguments]
     with open(home / "lab.log", "w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:

@@ -40,6 +40,8 @@ LAM = Slider("λ", "weight of T", 0.01, 100, default=1, zero=True, unit="1/m")
 
 
 def pixels(png: bytes) -> np.ndarray:
+    """Pixels of a PNG, or of one in a data address."""
+    png = b64decode(png.partition(b",")[2]) if png.startswith(b"data:image/png;base64,") else png
     return np.asarray(Image.open(io.BytesIO(png)))
 
 
