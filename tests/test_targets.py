@@ -40,7 +40,7 @@ def test_lesson_03_bowl():
     """Below the goal from step 14 with memory, from step 18 by (3.15); never before step 39 without."""
     scene = plots.bowl_descent(low=0.1, high=2.0)
     eta = Slider("η", "step size", 0.01, 3.0, default=0.95)
-    beta = Slider("β", "share", 0.0, 0.99, default=0.0, scale="linear")
+    beta = Slider("β", "share", 0.0, 0.98, default=0.0, scale="linear", n=50)
 
     def reached(eta, beta):
         match = re.search(r"from step (\d+)", scene.move(eta, beta))
