@@ -72,8 +72,8 @@ def test_lesson_00_sweep_is_seed_0_of_the_stored_run():
         assert on_V == round(100 * store.row(case, "accuracy_validation")["seeds"][0])
 
 
-def test_lesson_00_target_is_reached_by_one_lambda():
-    """Over 80% on T for less than a point on D against λ = 0: at λ = 1 alone, in the lesson's own run (seed 0)."""
+def test_lesson_00_target_is_reached_by_two_lambdas():
+    """At least 10 points gained on T and at most 3 lost on D, against λ = 0, in the lesson's own run (seed 0)."""
     store = Store("lambda_sweep")
     on_T, on_D = ({lam: store.row(f"λ={lam}", m)["seeds"][0] for lam in LAMS} for m in ("accuracy_T", "accuracy_D"))
-    assert [lam for lam in LAMS if on_T[lam] > 0.8 and on_D[lam] > on_D[0] - 0.01] == [1]
+    assert [lam for lam in LAMS if on_T[lam] >= on_T[0] + 0.1 and on_D[lam] >= on_D[0] - 0.03] == [1, 3]
