@@ -134,7 +134,9 @@ def quote(key: str, folder: Path = RESULTS) -> str:
     if form == "count":
         return str(len(row["seeds"]))
     if form not in ("", "mean", "points") or (form == "points" and row["unit"] != "fraction"):
-        raise KeyError(f"{key}:{form}: the form after the colon is 'mean', 'count', 'points' (of fractions) or nothing.")
+        raise KeyError(
+            f"{key}:{form}: the form after the colon is 'mean', 'count', 'points' (of fractions) or nothing."
+        )
     scale, suffix, digits = {
         "fraction": (100, "%", 1),
         "ratio": (1, "×", 2),
