@@ -36,20 +36,20 @@ def constant_risks(y_star: Tensor) -> Figure:
     """
     figure = Figure(figsize=(8.4, 3.3), layout="constrained")
     left, right = figure.subplots(1, 2)
-    error = torch.linspace(-3, 3, 121)
-    c = torch.linspace(float(y_star.min()) - 1, float(y_star.max()) + 1, 401)
-    errors = c[:, None] - y_star
+    labels, error = y_star.numpy(), np.linspace(-3, 3, 121)
+    c = np.linspace(labels.min() - 1, labels.max() + 1, 401)
+    errors = c[:, None] - labels
     for name, style, colour, marker, loss, kind, best in (
-        ("½(y − y*)²", "-", BLUE, "o", lambda e: 0.5 * e**2, "mean", y_star.mean()),
-        ("|y − y*|", "--", VERMILION, "s", torch.abs, "median", y_star.median()),
+        ("½(y − y*)²", "-", BLUE, "o", lambda e: 0.5 * e**2, "mean", labels.mean()),
+        ("|y − y*|", "--", VERMILION, "s", np.abs, "median", np.median(labels)),
     ):
         left.plot(error, loss(error), style, color=colour, label=name)
         risk = loss(errors).mean(1)
         right.plot(c, risk / risk.min(), style, color=colour)
-        right.plot(best, loss(best - y_star).mean() / risk.min(), marker, color=colour, markersize=8, linestyle="none",
+        right.plot(best, loss(best - labels).mean() / risk.min(), marker, color=colour, markersize=8, linestyle="none",
                    label=f"{kind}, {number(best)}")  # fmt: skip
-    right.plot(y_star, np.full(len(y_star), 0.6), "|", color=BLACK, markersize=12)
-    right.text(float(y_star[0]), 0.75, "labels", fontsize=9)
+    right.plot(labels, np.full(len(labels), 0.6), "|", color=BLACK, markersize=12)
+    right.text(labels[0], 0.75, "labels", fontsize=9)
     left.set(xlabel="error y − y*", ylabel="loss ℓ", title="two losses")
     right.set(xlabel="constant prediction c", ylabel="risk, share of its minimum", ylim=(0.4, 4), title="two risks")
     left.legend()
@@ -77,7 +77,7 @@ def risk_draws(sets: int = 50, at: float = 0.0, seed: int = 2) -> Scene:
     true_at = float(population.risk(torch.tensor([at])))
     spreads = {N: float(risks(N, np.array([at])).std(ddof=1)) for N in COUNTS}
 
-    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.set(xlabel="parameter θ (slope)", ylabel="risk", xlim=(-1, 3), ylim=(0, 4))
     left.set_title(f"{sets} data sets, {sets} risks", fontsize=10)
@@ -85,7 +85,6 @@ def risk_draws(sets: int = 50, at: float = 0.0, seed: int = 2) -> Scene:
     curves = left.add_collection(LineCollection([], colors=BLUE, linewidths=0.7, alpha=0.45, label="L_D, one a draw"))
     (minima,) = left.plot([], [], ".", color=VERMILION, markersize=5, label="minimum of each")
     (truth,) = left.plot(grid, true, "--", color=BLACK, linewidth=2, label="true risk", zorder=4)
-    legend = left.legend(loc="upper right", fontsize=9)
     right.set(xlabel="number of examples N", ylabel=f"spread of L_D at θ = {number(at)}", xscale="log", yscale="log")
     right.plot(COUNTS, [true_at * math.sqrt(2 / N) for N in COUNTS], "-", color=ORANGE, label="closed form")
     right.plot(COUNTS, [spreads[N] for N in COUNTS], "o", color=BLUE, markersize=5, label=f"measured, {sets} draws")
@@ -95,6 +94,7 @@ def risk_draws(sets: int = 50, at: float = 0.0, seed: int = 2) -> Scene:
     right.set_title("spread against N, both logarithmic", fontsize=10)
     (ring,) = right.plot([], [], "o", color=BLACK, markersize=12, markerfacecolor="none", markeredgewidth=2)
     right.legend(loc="upper right", fontsize=9)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=9)
 
     def move(N: float) -> str:
         N = int(N)
@@ -116,7 +116,7 @@ def risk_draws(sets: int = 50, at: float = 0.0, seed: int = 2) -> Scene:
         "the minimum of each. Right: their spread at one parameter against N, points along a falling straight line on "
         "logarithmic axes."
     )
-    return Scene(figure, [curves, minima, truth, legend, ring], move, alt)
+    return Scene(figure, [curves, minima, truth, ring], move, alt)
 
 
 def risk_surface(sets: int = 100, seed: int = 2) -> Scene:
