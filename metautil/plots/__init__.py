@@ -2,6 +2,18 @@
 
 from metautil.plots.base import curves, images, still
 from metautil.plots.quadratics import bowl_descent, parabola_descent
+from metautil.plots.risks import constant_risks, gap, risk_draws, risk_surface
 from metautil.plots.sweeps import sweep_explorer
 
-__all__ = ["bowl_descent", "curves", "images", "parabola_descent", "still", "sweep_explorer"]
+__all__ = [
+    "bowl_descent",
+    "constant_risks",
+    "curves",
+    "gap",
+    "images",
+    "parabola_descent",
+    "risk_draws",
+    "risk_surface",
+    "still",
+    "sweep_explorer",
+]

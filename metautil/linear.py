@@ -1,0 +1,106 @@
+"""Linear regression with a known truth: where the data come from, the model, its best θ in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metautil.tasks import Data
+
+
+def linear(theta: Tensor, x: Tensor) -> Tensor:
+    """M_θ(x) = xθ, a row times a column; the first input may be 1, and its parameter is then the intercept.
+
+    Parameters
+    ----------
+    theta : Tensor
+        Parameters, shape (..., p).
+    x : Tensor
+        Inputs, shape (..., N, p).
+
+    Returns
+    -------
+    Tensor
+        Shape (..., N, 1).
+    """
+    return x @ theta.unsqueeze(-1)
+
+
+@dataclass(frozen=True)
+class LinearPopulation:
+    """Where examples come from: x with E[xᵀx] = I, y* = xθ° + σε with ε ~ N(0, 1) independent of x.
+
+    Attributes
+    ----------
+    theta : Tensor
+        The true parameters θ°, shape (p,).
+    noise : float
+        σ, the standard deviation of the noise, in the unit of y*.
+    intercept : bool
+        If true, the first input is 1 and the others are N(0, 1); else all are. E[xᵀx] = I either way.
+    """
+
+    theta: Tensor
+    noise: float
+    intercept: bool = False
+
+    def draw(self, count: int, generator: torch.Generator, sets: tuple[int, ...] = ()) -> Data:
+        """Draw independent data sets of ``count`` examples.
+
+        Parameters
+        ----------
+        count : int
+            N, at least 1.
+        generator : torch.Generator
+        sets : tuple of int
+            Leading axes: how many data sets. ``()`` draws one.
+
+        Returns
+        -------
+        Data
+            ``x`` of shape (*sets, N, p), ``y`` of shape (*sets, N, 1).
+
+        Raises
+        ------
+        ValueError
+            If ``count`` is below 1.
+        """
+        if count < 1:
+            raise ValueError(f"count = {count}; a data set has at least one example.")
+        x = torch.randn(*sets, count, len(self.theta), generator=generator)
+        if self.intercept:
+            x[..., 0] = 1
+        return Data(x, linear(self.theta, x) + self.noise * torch.randn(*sets, count, 1, generator=generator))
+
+    def risk(self, theta: Tensor) -> Tensor:
+        """The true risk E[½(xθ − y*)²] = ½σ² + ½‖θ − θ°‖², formulas (2.5) and (2.6), at ``theta`` (..., p); shape (...)."""
+        return 0.5 * self.noise**2 + 0.5 * (theta - self.theta).square().sum(-1)
+
+
+def least_squares(data: Data) -> Tensor:
+    """θ̂ = (XᵀX)⁻¹Xᵀy*, the minimiser of the empirical risk of `linear` under half the squared error.
+
+    Parameters
+    ----------
+    data : Data
+        ``x`` of shape (..., N, p), ``y`` of shape (..., N, 1).
+
+    Returns
+    -------
+    Tensor
+        Shape (..., p).
+
+    Raises
+    ------
+    ValueError
+        If N < p: many θ then have the same, smallest risk.
+    """
+    if data.x.shape[-2] < data.x.shape[-1]:
+        raise ValueError(
+            f"{data.x.shape[-2]} examples for {data.x.shape[-1]} parameters: the minimiser is not unique. "
+            f"At least as many examples as parameters are needed."
+        )
+    gram = data.x.mT @ data.x
+    return torch.linalg.solve(gram, data.x.mT @ data.y).squeeze(-1)
