@@ -33,7 +33,7 @@ def _recipe(generator: torch.Generator) -> tuple[float, int, int]:
 
 check_same_steps = Exercise(
     number="2.1",
-    call="same_steps(eta, N, C), returning (for mse_loss, for the sum)",
+    call="answer_1(eta, N, C), returning (for mse_loss, for the sum)",
     reference=lambda eta, N, C: (eta * C / 2, eta / N),
     inputs=_recipe,
     mistakes=(
@@ -102,7 +102,7 @@ def _excess(theta: Tensor, theta_true: Tensor, S: Tensor) -> Tensor:
 
 check_true_risk = Exercise(
     number="2.2",
-    call="true_risk(theta, theta_true, S, sigma) with shapes (p,), (p,), (p, p) and a number",
+    call="answer_2(theta, theta_true, S, sigma) with shapes (p,), (p,), (p, p) and a number",
     reference=lambda theta, theta_true, S, sigma: 0.5 * (sigma**2 + _excess(theta, theta_true, S)),
     inputs=_population,
     mistakes=(
@@ -165,7 +165,7 @@ def _losses(generator: torch.Generator) -> tuple[Tensor]:
 
 check_spread = Exercise(
     number="2.3",
-    call="spread(losses) with shape (N,)",
+    call="answer_3(losses) with shape (N,)",
     reference=lambda losses: losses.std() / math.sqrt(len(losses)),
     inputs=_losses,
     mistakes=(
@@ -229,7 +229,7 @@ def _smoother(generator: torch.Generator) -> tuple[Tensor, float]:
 
 check_expected_gap = Exercise(
     number="2.4",
-    call="expected_gap(A, sigma) with A of shape (N, N)",
+    call="answer_4(A, sigma) with A of shape (N, N)",
     reference=lambda A, sigma: sigma**2 * A.diagonal().sum() / A.shape[0],
     inputs=_smoother,
     mistakes=(
