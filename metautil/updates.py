@@ -99,6 +99,35 @@ def derived(lam: float, rule: UpdateRule) -> UpdateRule:
     return UpdateRule(rule.init, apply)
 
 
+def printed(eta: float, lam: float) -> UpdateRule:
+    """Step = −η ∇L_D − λ ∇L_T, formula (4.7): λ beside η instead of inside the bracket. No memory.
+
+    A common way to write the update of L_D + λ L_T, kept here to be compared with `derived`. It descends L_D + (λ/η) L_T,
+    so λ here has the unit of η; with λ = η λ' it is ``derived(λ', sgd(eta))``. The gradient that comes in is the pair
+    (∇L_D, ∇L_T).
+
+    Parameters
+    ----------
+    eta : float
+        Step size η > 0 of the data's risk.
+    lam : float
+        Step size λ ≥ 0 of the new task's risk, in the unit of η.
+
+    Raises
+    ------
+    ValueError
+        If η is not a positive number, or λ is negative or not a number.
+    """
+    _positive(eta)
+    check_weight(lam)
+
+    def apply(gradients: tuple[Tensor, Tensor], state: State) -> tuple[Tensor, State]:
+        gradient_D, gradient_T = gradients
+        return -eta * gradient_D - lam * gradient_T, state
+
+    return UpdateRule(lambda theta: (), apply)
+
+
 def descend(rule: UpdateRule, gradient: Callable[[Tensor], Any], theta: Tensor, steps: int) -> Tensor:
     """Follow an update rule from θ_0 and keep the whole path.
 

@@ -3,5 +3,16 @@
 from metautil.plots.base import curves, images, still
 from metautil.plots.quadratics import bowl_descent, parabola_descent
 from metautil.plots.sweeps import sweep_explorer
+from metautil.plots.two_risks import dented_front, stability_map, two_risks
 
-__all__ = ["bowl_descent", "curves", "images", "parabola_descent", "still", "sweep_explorer"]
+__all__ = [
+    "bowl_descent",
+    "curves",
+    "dented_front",
+    "images",
+    "parabola_descent",
+    "stability_map",
+    "still",
+    "sweep_explorer",
+    "two_risks",
+]
