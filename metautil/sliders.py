@@ -270,7 +270,6 @@ class Scene:
     move: Callable[..., str]
     alt: str
     _background: object = field(default=None, init=False, repr=False)
-    _limits: list = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.alt.strip():
@@ -292,10 +291,11 @@ class Scene:
         if not isinstance(readout, str) or not readout.strip() or "\n" in readout:
             raise TypeError(f"Scene: move returned {readout!r}; expected one line of text with the frame's numbers.")
         canvas = self.figure.canvas
-        limits = [axes.viewLim.frozen().bounds for axes in self.figure.axes]  # reading them runs a pending autoscale
-        if self._background is None or self.figure.stale or limits != self._limits:
+        for axes in self.figure.axes:
+            axes.get_xlim()  # runs a pending autoscale, which makes the figure stale if it changes anything
+        if self._background is None or self.figure.stale:
             canvas.draw()
-            self._background, self._limits = canvas.copy_from_bbox(self.figure.bbox), limits
+            self._background = canvas.copy_from_bbox(self.figure.bbox)
         else:
             canvas.restore_region(self._background)
         renderer = canvas.get_renderer()

@@ -40,8 +40,9 @@ LAM = Slider("λ", "weight of T", 0.01, 100, default=1, zero=True, unit="1/m")
 RULE = Choice("rule", ("derived", "printed"), default="derived")
 
 
-def pixels(png: bytes) -> np.ndarray:
+def pixels(png: bytes | memoryview) -> np.ndarray:
     """Pixels of a PNG, or of one in a data address."""
+    png = bytes(png)
     png = b64decode(png.partition(b",")[2]) if png.startswith(b"data:image/png;base64,") else png
     return np.asarray(Image.open(io.BytesIO(png)))
 
@@ -335,6 +336,21 @@ def test_a_pending_autoscale_is_seen() -> None:
     worn = scene()
     frame(worn, eta=1)
     assert np.array_equal(pixels(frame(worn, eta=7)[0]), pixels(frame(scene(), eta=7)[0]))
+
+
+def test_the_layout_stays_when_labels_grow() -> None:
+    scene = path_scene()
+    axes = scene.figure.axes[1]
+    before = axes.get_position().bounds
+    move = scene.move
+
+    def widen(eta: float) -> str:
+        axes.set_yticks([0, 3], ["0", "a label as wide as the panel"])
+        return move(eta=eta, lam=1)
+
+    scene.move = widen
+    frame(scene, eta=0.1)
+    assert axes.get_position().bounds == before
 
 
 def test_nothing_is_lost_against_savefig() -> None:
