@@ -1,8 +1,7 @@
 """How long a slider takes: from key press to changed pixels, in headless Chromium on a real JupyterLab.
 
 The yardstick is the least that a widget can do: a bare IntSlider that sets the text of a bare Label. Both
-stand in one notebook and are pressed in turn, so that whatever else the machine does meets both alike. A
-press ends with the first animation frame after the new text is there, or the new picture is decoded. After
+stand in one notebook and are pressed in turn, so that whatever else the machine does meets both alike. After
 that, a burst of 20 presses must end on the picture of its last value; if it does not, the measurement fails.
 """
 

@@ -33,7 +33,7 @@ def difference(a: Tensor, b: Tensor) -> str:
     """Largest difference between two computations of one thing, as a bound that every machine prints alike.
 
     Rounding errors differ from machine to machine in every digit; only their order of magnitude is a result. The
-    bound is the next power of ten, and never below 1e-10, so that it does not hop where the error is near a power.
+    bound is the next power of ten, and never below 1e-9, where rounding and difference quotients end.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def difference(a: Tensor, b: Tensor) -> str:
     Returns
     -------
     str
-        ``"at most 1e-10"`` where the two agree to rounding, a larger power of ten or the plain number where not.
+        ``"at most 1e-09"`` where the two agree to rounding, a larger power of ten or the plain number where not.
 
     Raises
     ------
@@ -58,4 +58,4 @@ def difference(a: Tensor, b: Tensor) -> str:
         return "not finite"
     if largest > 1e-3:
         return number(largest)
-    return f"at most 1e-{min(10, math.floor(-math.log10(max(largest, 1e-300)))):02d}"
+    return f"at most 1e-{min(9, math.floor(-math.log10(max(largest, 1e-300)))):02d}"

@@ -119,7 +119,7 @@ def joint_risk(risk_D: Tensor, risk_T: Tensor, lam: float) -> Tensor:
 
 
 def normalised_joint_risk(risk_D: Tensor, risk_T: Tensor, lam: float) -> Tensor:
-    """(L_D + λ L_T) / (1 + λ), formula (0.5): the minimiser of `joint_risk`, with a gradient that λ does not lengthen.
+    """(L_D + λ L_T) / (1 + λ), formula (0.5): the minimiser of `joint_risk`; its gradient stays bounded as λ grows.
 
     Under plain gradient descent this is `joint_risk` with the step size η / (1 + λ).
 

@@ -27,6 +27,8 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 from PIL import Image
 
+from tools.lab import PROMPT
+
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -118,7 +120,7 @@ def start_lab(home: Path, arguments: Sequence[str] = (), timeout: float = 60) ->
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.port_retries=0",
     ]
-    command += ["--LabApp.expose_app_in_browser=True", *arguments]
+    command += ["--LabApp.expose_app_in_browser=True", PROMPT, *arguments]
     with open(home / "lab.log", "w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:

@@ -118,6 +118,28 @@ def test_hints_climb_three_rungs_and_stay(capsys):
     check._told.clear()
 
 
+def test_a_right_value_with_an_argument_changed_in_place_is_not_yet_right():
+    def in_place(gradient, velocity, eta, beta):
+        velocity *= beta
+        velocity += gradient
+        return -eta * velocity, velocity
+
+    verdict = lesson_03.check_heavy_ball.judge(in_place, torch.Generator().manual_seed(0))
+    assert verdict.status == "wrong" and "in place" in verdict.finding
+
+
+def test_32_bits_are_enough():
+    for name in CHECKS:
+        right = solution_of(name)
+
+        def short(*arguments, right=right):
+            value = right(*(item.float() if isinstance(item, torch.Tensor) else item for item in arguments))
+            return value
+
+        for generator in generators():
+            assert CHECKS[name].judge(short, generator).status == "correct", name
+
+
 def test_an_answer_that_works_in_place_cannot_fool_the_check():
     def spoil(theta, x, y_star):
         x.zero_()

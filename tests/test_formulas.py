@@ -62,7 +62,7 @@ def test_formula_holds(tag, seed):
 
 @pytest.mark.parametrize("tag", FORMULAS)
 def test_near_miss_fails(tag):
-    """At least one of the seeds tells the near miss from the formula; for equations every one must."""
+    """Every seed tells the near miss from the formula."""
     formula = FORMULAS[tag]
     holds = formula.holds or equal
     verdicts = []

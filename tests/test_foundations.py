@@ -35,7 +35,7 @@ def test_number(value, text):
 
 @pytest.mark.parametrize(
     ("off", "text"),
-    [(0, "at most 1e-10"), (3e-16, "at most 1e-10"), (5e-11, "at most 1e-10"), (2e-10, "at most 1e-09"),
+    [(0, "at most 1e-09"), (3e-16, "at most 1e-09"), (5e-11, "at most 1e-09"), (2e-9, "at most 1e-08"),
      (1.5e-4, "at most 1e-03"), (0.25, "0.25"), (math.nan, "not finite")],
 )  # fmt: skip
 def test_difference_is_a_bound(off, text):

@@ -89,6 +89,16 @@ def test_wrong_sizes_are_named():
         mlp((3,))
 
 
+def test_central_differences_err_by_the_square_of_the_width():
+    theta = torch.tensor([0.3, -0.7], dtype=torch.float64)
+
+    def wavy(theta):
+        return (3 * theta).sin().sum() + theta.prod()
+
+    error = [(central_differences(wavy, theta, width) - grad(wavy)(theta)).abs().max() for width in (1e-2, 1e-3)]
+    assert error[0] < 1e-2 and 90 < error[0] / error[1] < 110
+
+
 def test_central_differences_want_64_bits():
     with pytest.raises(ValueError, match="float64"):
         central_differences(lambda theta: theta.sum(), torch.zeros(2, dtype=torch.float32))

@@ -23,6 +23,9 @@ QUIET = (
     "--LabApp.extension_manager=readonly",
 )
 
+# Sliders answer at once: see tools/prompt.py.
+PROMPT = "--ServerApp.kernel_websocket_connection_class=tools.prompt.PromptConnection"
+
 
 class LabError(Exception):
     """Lab cannot be started; the message says why and what to do."""
@@ -95,7 +98,7 @@ def lab_command(notebook: str, port: int, browser: bool = True) -> list[str]:
 
     The token that protects the server is kept. Containers run as root, which Lab refuses unless told.
     """
-    command = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--ServerApp.port_retries=0", *QUIET]
+    command = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--ServerApp.port_retries=0", *QUIET, PROMPT]
     # Not as a bare file name: Lab would then show the notebook's own folder only, and print an address
     # that does not lead to the notebook.
     command += [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{quote(notebook)}"]

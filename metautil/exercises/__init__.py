@@ -24,6 +24,13 @@ GENERAL: Hints = (
 )
 
 
+IN_PLACE: Hints = (
+    "Which of your operations write into the tensor that was handed over?",
+    "Operations with a trailing underscore and the operators +=, -=, *= change a tensor in place.",
+    "Write v = beta * v instead of v *= beta: the result is a new tensor, and the old one stays.",
+)
+
+
 @dataclass(frozen=True)
 class Mistake:
     """A typical wrong answer.
@@ -101,13 +108,18 @@ class Exercise:
             return Verdict("wrong", f"The answer is {_describe(answer)}; a function is expected, called as {self.call}")
         calls = [self.inputs(generator) for _ in range(rounds)]
         try:
-            given = [answer(*_copied(arguments)) for arguments in calls]
+            handed = [_copied(arguments) for arguments in calls]
+            given = [answer(*arguments) for arguments in handed]
         except Exception as error:  # whatever the learner's code raises is feedback, not a crash
             return Verdict("wrong", f"Called as {self.call}, it raised {type(error).__name__}: {error}")
         if any(result is Ellipsis or result is None for result in given):
             if all(result is Ellipsis for result in given):
                 return Verdict("not attempted")
             return Verdict("wrong", "It returned None; a value is expected. Does every path end in a return")
+        if not all(map(_unchanged, handed, calls)):
+            return Verdict(
+                "wrong", "An argument has been changed in place: what came in is no longer what it was", IN_PLACE
+            )
         expected = [self.reference(*arguments) for arguments in calls]
         if all(map(_same, given, expected)):
             return Verdict("correct")
@@ -125,6 +137,10 @@ def _copied(arguments: tuple) -> tuple:
     return tuple(item.clone() if isinstance(item, Tensor) else item for item in arguments)
 
 
+def _unchanged(after: tuple, before: tuple) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(after, before, strict=True) if isinstance(b, Tensor))
+
+
 def _tensors(value: Any) -> list[Tensor] | None:
     """Flatten a number, a tensor or a tuple of them; None where it is something else."""
     try:
@@ -135,11 +151,12 @@ def _tensors(value: Any) -> list[Tensor] | None:
 
 
 def _same(a: Any, b: Any) -> bool:
+    """Agreement as far as 32 bits carry, so that an answer in float32 is not wrong for that."""
     first, second = _tensors(a), _tensors(b)
     if first is None or second is None or len(first) != len(second):
         return False
     return all(
-        x.shape == y.shape and torch.allclose(x, y, rtol=1e-6, atol=1e-9) for x, y in zip(first, second, strict=True)
+        x.shape == y.shape and torch.allclose(x, y, rtol=1e-4, atol=1e-5) for x, y in zip(first, second, strict=True)
     )
 
 

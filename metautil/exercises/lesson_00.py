@@ -135,7 +135,7 @@ check_objective = Exercise(
             ),
         ),
     ),
-    praise="The minimiser is that of L_D + λL_T, and the length of the gradient no longer grows with λ.",
+    praise="The minimiser is that of L_D + λL_T, and the gradient is never longer than the longer of the two.",
 )
 
 
@@ -167,6 +167,15 @@ check_reported = Exercise(
             lambda validation, test: validation.max(),
             (
                 "Which scans decided? Are they still an unbiased judge?",
+                "Validation chooses, test judges.",
+                "Return test[validation.argmax()].",
+            ),
+        ),
+        Mistake(
+            "The roles are swapped: chosen on the test scans, reported on the validation scans",
+            lambda validation, test: validation[test.argmax()],
+            (
+                "Which scans may be looked at before the choice has been made?",
                 "Validation chooses, test judges.",
                 "Return test[validation.argmax()].",
             ),

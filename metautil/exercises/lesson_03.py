@@ -178,6 +178,15 @@ check_W1_gradient = Exercise(
             ),
         ),
         Mistake(
+            "This is the gradient of torch's mse_loss: no ½, and a mean over the outputs too",
+            lambda *arguments: 2 * _W1_gradient(*arguments) / arguments[1].shape[1],
+            (
+                "By which factor do mse_loss and the loss of this course differ? Section 2 has measured it.",
+                "The chain begins with ∂ℓ/∂y = y − y*, and only the N examples are averaged.",
+                "Take residual = y - y_star without a 2, and divide by len(x).",
+            ),
+        ),
+        Mistake(
             "The output's own mean has come in: divided by N·C, as mse_loss does, instead of N",
             lambda *arguments: _W1_gradient(*arguments) / arguments[1].shape[1],
             (
@@ -342,6 +351,24 @@ check_heavy_ball = Exercise(
                 "What unit has your velocity: that of a gradient, or that of a step?",
                 "The velocity collects gradients; only the step is scaled by η.",
                 "velocity = beta * velocity + gradient, without eta.",
+            ),
+        ),
+        Mistake(
+            "This is v ← βv − ηg, θ ← θ + v: another bookkeeping of the same walk, but its state is a step, not a velocity",
+            lambda gradient, velocity, eta, beta: (beta * velocity - eta * gradient,) * 2,
+            (
+                "Both forms walk the same way while η is constant. What is stored in yours, and what in the formula?",
+                "In the formula the state collects gradients, v ← βv + g, and η enters with the step.",
+                "velocity = beta * velocity + gradient; then return -eta * velocity, velocity.",
+            ),
+        ),
+        Mistake(
+            "β is missing: the old velocity is kept whole, so the ball never slows down",
+            lambda gradient, velocity, eta, beta: (-eta * (velocity + gradient), velocity + gradient),
+            (
+                "With no gradient at all, what should happen to the velocity?",
+                "Only a share β of the old velocity is kept.",
+                "velocity = beta * velocity + gradient.",
             ),
         ),
         Mistake(

@@ -50,7 +50,7 @@ def images(pictures: Tensor, labels: Sequence[str], columns: int = 10) -> Figure
     figure = Figure(figsize=(0.75 * columns, 0.95 * rows))
     for index, picture in enumerate(pictures):
         axes = figure.add_subplot(rows, columns, index + 1)
-        axes.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
+        axes.imshow(picture[0].numpy(), cmap="gray_r", vmin=0, vmax=1)
         axes.set_title(labels[index], fontsize=9)
         axes.set_axis_off()
     return figure
@@ -71,6 +71,6 @@ def curves(named: dict[str, Tensor], x_label: str, y_label: str) -> Figure:
     for (name, values), colour, style in zip(
         named.items(), (BLUE, VERMILION, GREEN, BLACK), ("-", "--", ":", "-."), strict=False
     ):
-        axes.plot(values, style, color=colour, label=name)
+        axes.plot(values.numpy(), style, color=colour, label=name)
     axes.legend()
     return figure

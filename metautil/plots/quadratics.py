@@ -74,7 +74,7 @@ def bowl_descent(low: float = 0.1, high: float = 2.0, steps: int = 150, goal: fl
     left, right = figure.subplots(1, 2)
     left.contour(x, y, (low * x**2 + high * y**2) / 2, levels=np.array([0.02, 0.08, 0.2, 0.4, 0.7, 1.1, 1.6]), colors=GREY,
                  linewidths=0.8)  # fmt: skip
-    left.plot(*start, "s", color=BLACK, markersize=6)
+    left.plot(*start.tolist(), "s", color=BLACK, markersize=6)
     left.plot(0, 0, "*", color=BLACK, markersize=10)
     left.set(xlabel=f"θ₁, curvature μ = {number(low)}", ylabel=f"θ₂, curvature L = {number(high)}")
     left.set_title("path from the square to the star", fontsize=10)

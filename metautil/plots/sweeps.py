@@ -55,7 +55,7 @@ def sweep_explorer(
     (mark,) = axes.plot([], [], "o", color=BLACK, markersize=11, markerfacecolor="none", markeredgewidth=2)
     titles = []
     for index, (cell, scan) in enumerate(zip(right.subplots(3, 4).flat, scans, strict=True)):
-        cell.imshow(scan[0], cmap="gray_r", vmin=0, vmax=1)
+        cell.imshow(scan[0].numpy(), cmap="gray_r", vmin=0, vmax=1)
         cell.set_xticks([])
         cell.set_yticks([])
         titles.append(cell.text(0.5, 1.06, "0 is right", transform=cell.transAxes, ha="center", fontsize=9))
@@ -77,6 +77,7 @@ def sweep_explorer(
 
     alt = (
         "Left: accuracy on the new task's real scans, with intervals, and on font digits, against λ. The first rises from λ = 0 "
-        "to about λ = 1, the second falls slowly. Right: twelve real scans, each under the digit the network reads in it."
+        "and levels off, the second is level and then falls. Right: twelve real scans, each under the digit that the network "
+        "reads in it."
     )
     return Scene(figure, [line, mark, *titles], move, alt)

@@ -41,6 +41,7 @@ MISCONCEPTIONS = [
     ("check_objective", "divided by λ", lambda a, b, lam: a / lam + b),
     ("check_reported", "chosen on the test scans", lambda v, t: t.sort().values[-1]),
     ("check_reported", "validation accuracy itself", lambda v, t: v.sort().values[-1]),
+    ("check_reported", "roles are swapped", lambda v, t: v[int(t.argmax())]),
     ("check_reported", "position of the best λ", lambda v, t: int(v.argmax())),
     ("check_reported", "mean over all λ", lambda v, t: t.sum() / t.numel()),
     ("check_reported", "worst λ", lambda v, t: t[v.argsort()[0]]),

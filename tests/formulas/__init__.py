@@ -38,13 +38,15 @@ def equal(left: Any, right: Any) -> bool:
 
 def nearly_equal(left: Any, right: Any) -> bool:
     """Agreement to six digits, where one side is a difference quotient or a numerical search."""
-    left, right = np.asarray(left, dtype=float), np.asarray(right, dtype=float)
+    left, right = (np.asarray(value, dtype=float) for value in (left, right))
+    assert left.shape == right.shape, f"shapes {left.shape} and {right.shape}"
     return bool(np.abs(left - right).max() <= 1e-6 * max(1.0, np.abs(left).max()))
 
 
 def at_most(left: Any, right: Any) -> bool:
     """left ≤ right entry by entry, but for rounding."""
-    left, right = np.asarray(left, dtype=float), np.asarray(right, dtype=float)
+    left, right = (np.asarray(value, dtype=float) for value in (left, right))
+    assert left.shape == right.shape, f"shapes {left.shape} and {right.shape}"
     return bool((left <= right + 1e-12 * np.abs(right).max()).all())
 
 

@@ -19,6 +19,7 @@ from tests.formulas import (
     at_most,
     draw_network,
     draw_pair,
+    equal,
     nearly_equal,
     numpy_network,
     package_network,
@@ -107,6 +108,35 @@ def one_by_one(function, theta, width, sided=False):
     return values
 
 
+SHARES = (0.1, 0.5, 1.0, 1.5, 2.0, 2.5)
+
+
+def top_eigenvector(H):
+    return torch.linalg.eigh(H)[1][:, -1]
+
+
+def after_steps(H, theta):
+    """Risk after a step of every share from θ, from the top eigenvector, and on the non-convex Σ cos θ_j, whose L is 1."""
+    bowl = [risk_after_step(H, start, share) for start in (theta, top_eigenvector(H)) for share in SHARES]
+    waves = [(theta + sgd(share)(-theta.sin(), ())[0]).cos().sum().item() for share in SHARES]
+    return bowl + waves
+
+
+def bounds(H, theta, curvature_term=0.5):
+    """The bound (3.9) for each entry of `after_steps`."""
+    top = torch.from_numpy(np.linalg.eigh(H.numpy())[1][:, -1])
+    bowl = [bowl_values(H, start, share, curvature_term) for start in (theta, top) for share in SHARES]
+    point = theta.numpy()
+    waves = [np.cos(point).sum() - eta * (1 - curvature_term * eta) * (np.sin(point) ** 2).sum() for eta in SHARES]
+    return bowl + waves
+
+
+def bounded_and_tight(left, right):
+    """left ≤ right everywhere, and equal along the top eigenvector: no smaller bound would hold."""
+    along = slice(len(SHARES), 2 * len(SHARES))
+    return at_most(left, right) and equal(left[along], right[along])
+
+
 def bowl_values(H, theta, share, curvature_term=0.5):
     """Both sides of (3.9) on ½θᵀHθ at η = share/L: (risk after the step, bound)."""
     H, theta = H.numpy(), theta.numpy()
@@ -120,9 +150,6 @@ def risk_after_step(H, theta, share):
     eta = share / torch.linalg.eigvalsh(H)[-1].item()
     after = theta + sgd(eta)(H @ theta, ())[0]
     return (0.5 * after @ H @ after).item()
-
-
-SHARES = (0.1, 0.5, 1.0, 1.5, 2.0, 2.5)
 
 
 def converges(L, _, start, factor=2.0):
@@ -167,8 +194,15 @@ def best_step(curvatures, extra=1.0):
 
 
 def heavy_ball_radius(curvatures, eta, beta):
-    """Largest root of z² − (1 + β − ηc) z + β over the curvatures: the long-run factor of the rule, without the rule."""
-    return max(np.abs(np.roots([1, -(1 + beta - eta * c), beta])).max() for c in curvatures)
+    """Long-run factor of the package's rule: largest eigenvalue of the map (θ, v) → (θ, v) that it applies on ½cθ²."""
+    rule, radii = momentum(eta, beta), []
+    for c in curvatures:
+        columns = []
+        for theta, velocity in torch.eye(2, dtype=torch.float64):
+            step, velocity = rule(c * theta, velocity)
+            columns.append([float(theta + step), float(velocity)])
+        radii.append(np.abs(np.linalg.eigvals(np.array(columns).T)).max())
+    return max(radii)
 
 
 def best_ball(curvatures):
@@ -181,7 +215,7 @@ def best_ball(curvatures):
     for scale in (0.003, 0.03, 0.3):
         for bend in rng.normal(size=(40, 2)):
             other = heavy_ball_radius(
-                curvatures, eta * math.exp(scale * bend[0]), min(beta * math.exp(scale * bend[1]), 1)
+                curvatures, eta * math.exp(scale * bend[0]), min(beta * math.exp(scale * bend[1]), 0.999)
             )
             if other < here - 1e-6:
                 return 1.0
@@ -254,9 +288,9 @@ FORMULAS = {
         head_gradients, lambda *arguments: head_gradients(*arguments, factor=2.0),
     ),
     "3.7": Formula(
-        r"\varepsilon_i = (\delta_i W_2^\top) \odot (1 - h_i^2), \qquad"
-        r" \frac{\partial \mathcal{L}_D}{\partial W_1} = \frac{1}{N} \sum_{i} x_i^\top \varepsilon_i, \qquad"
-        r" \frac{\partial \mathcal{L}_D}{\partial b_1} = \frac{1}{N} \sum_{i} \varepsilon_i",
+        r"s_i = (\delta_i W_2^\top) \odot (1 - h_i^2), \qquad"
+        r" \frac{\partial \mathcal{L}_D}{\partial W_1} = \frac{1}{N} \sum_{i} x_i^\top s_i, \qquad"
+        r" \frac{\partial \mathcal{L}_D}{\partial b_1} = \frac{1}{N} \sum_{i} s_i",
         "gradient", draw_network,
         lambda *arguments: torch.cat([piece.reshape(-1) for piece in network_autograd(*arguments)[:2]]),
         hidden_gradients, lambda *arguments: hidden_gradients(*arguments, slope=lambda h: 1 - h),
@@ -272,9 +306,7 @@ FORMULAS = {
         r"\mathcal{L}(\theta - \eta \nabla \mathcal{L}(\theta)) \le \mathcal{L}(\theta) - \eta"
         r" \left( 1 - \tfrac{1}{2} \eta L \right) \lVert \nabla \mathcal{L}(\theta) \rVert^2",
         "bound", draw_matrix,
-        lambda H, theta: [risk_after_step(H, theta, share) for share in SHARES],
-        lambda H, theta: [bowl_values(H, theta, share) for share in SHARES],
-        lambda H, theta: [bowl_values(H, theta, share, curvature_term=0.0) for share in SHARES], None, at_most,
+        after_steps, bounds, lambda H, theta: bounds(H, theta, curvature_term=0.55), None, bounded_and_tight,
     ),
     "3.10": Formula(
         r"\theta_k = (1 - \eta L)^k\, \theta_0",
