@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies
 
-from metautil.updates import adam, derived, descend, momentum, rmsprop, sgd
+from metautil.updates import adam, derived, descend, momentum, printed, rmsprop, sgd
 
 ETAS = strategies.floats(1e-4, 1.0)
 BETAS = strategies.floats(0.0, 0.99)
@@ -203,3 +203,27 @@ def test_an_addend_must_be_positive(epsilon):
 def test_a_weight_must_not_be_negative(lam):
     with pytest.raises(ValueError, match="λ"):
         derived(lam, sgd(0.1))
+
+
+@settings(max_examples=25, derandomize=True, deadline=None)
+@given(eta=ETAS, lam=strategies.floats(0, 100), seed=SEEDS)
+def test_printed_rule_weighs_by_lambda_over_eta(eta, lam, seed):
+    """Its step is the derived one with the weight λ/η; halving η halves D's part and leaves T's."""
+    g_D, g_T = torch.randn(2, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    step, state = printed(eta, lam)((g_D, g_T), ())
+    assert state == ()
+    assert torch.allclose(step, derived(lam / eta, sgd(eta))((g_D, g_T), ())[0], rtol=1e-10, atol=1e-10)
+    assert torch.allclose(printed(eta, eta * lam)((g_D, g_T), ())[0], derived(lam, sgd(eta))((g_D, g_T), ())[0])
+    nothing = torch.zeros(4, dtype=torch.float64)
+    halved = printed(eta / 2, lam)
+    assert torch.allclose(halved((g_D, nothing), ())[0], printed(eta, lam)((g_D, nothing), ())[0] / 2)
+    assert torch.equal(halved((nothing, g_T), ())[0], printed(eta, lam)((nothing, g_T), ())[0])
+
+
+def test_printed_rule_refuses_what_the_others_refuse():
+    for eta in (0.0, -0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="η"):
+            printed(eta, 1.0)
+    for lam in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="λ"):
+            printed(0.1, lam)

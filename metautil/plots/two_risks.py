@@ -48,8 +48,8 @@ def two_risks(D: Data, T: Data) -> Scene:
 
     x = torch.cat([D.x, T.x])[:, 1]
     span = torch.stack([torch.ones(2), torch.stack([x.min() - 0.2, x.max() + 0.2])], 1)
-    left.plot(D.x[:, 1], D.y, "o", color=BLUE, markersize=4, label="data D")
-    left.plot(T.x[:, 1], T.y, "s", color=VERMILION, markersize=6, label="new task T")
+    left.plot(D.x[:, 1].numpy(), D.y.numpy(), "o", color=BLUE, markersize=4, label="data D")
+    left.plot(T.x[:, 1].numpy(), T.y.numpy(), "s", color=ORANGE, markersize=6, label="new task T")
     left.set(xlabel="input x", ylabel="label y*")
     left.set_title("one line for both", fontsize=10)
     left.legend(loc="upper left", fontsize=9)
@@ -59,23 +59,23 @@ def two_risks(D: Data, T: Data) -> Scene:
     u, v = np.meshgrid(*(np.linspace(a, b, 81) for a, b in zip(low.tolist(), high.tolist(), strict=True)))
     grid = torch.as_tensor(np.stack([u, v], -1), dtype=path.dtype)
     levels = [0.1, 0.4, 1.0, 2.0, 4.0]
-    middle.contour(u, v, _risk(grid, D), levels=levels, colors=BLUE, linewidths=0.8)
-    middle.contour(u, v, _risk(grid, T), levels=levels, colors=VERMILION, linewidths=0.8, linestyles="--")
-    middle.plot(*path.T, color=BLACK, linewidth=1.5)
-    middle.plot(*ends[0], "o", color=BLUE, markersize=9, label="argmin of D's risk")
-    middle.plot(*ends[1], "s", color=VERMILION, markersize=9, label="argmin of T's risk")
+    middle.contour(u, v, _risk(grid, D).numpy(), levels=levels, colors=BLUE, linewidths=0.8)
+    middle.contour(u, v, _risk(grid, T).numpy(), levels=levels, colors=ORANGE, linewidths=0.8, linestyles="--")
+    middle.plot(*path.T.numpy(), color=BLACK, linewidth=1.5)
+    middle.plot(*ends[0].tolist(), "o", color=BLUE, markersize=9, label="argmin of D's risk")
+    middle.plot(*ends[1].tolist(), "s", color=ORANGE, markersize=9, label="argmin of T's risk")
     middle.set(xlabel="θ₁, intercept", ylabel="θ₂, slope")
     middle.set_title("path θ(λ) over both risks", fontsize=10)
     middle.legend(loc="lower left", fontsize=8, frameon=True)
 
-    right.plot(front_T, front_D, color=BLACK, linewidth=1.5, label="Pareto front")
+    right.plot(front_T.numpy(), front_D.numpy(), color=BLACK, linewidth=1.5, label="Pareto front")
     right.set(xlabel="risk on T", ylabel="risk on D")
     right.set(xlim=(-0.2, 1.05 * float(front_T.max())), ylim=(-0.3, 1.05 * float(front_D.max())))
     right.set_title("the same path as a front", fontsize=10)
     (tangent,) = right.plot([0, 1], [0, 1], "--", color=GREEN, linewidth=1.5, label="tangent, slope −λ")
     right.legend(loc="upper right", fontsize=9)
     (line,) = left.plot([0, 1], [0, 0], "-", color=BLACK, linewidth=2)
-    ring = {"color": BLACK, "markersize": 10, "markerfacecolor": ORANGE, "markeredgewidth": 1.5}
+    ring = {"color": BLACK, "markersize": 10, "markerfacecolor": GREEN, "markeredgewidth": 1.5}
     (here,) = middle.plot([], [], "D", **ring)
     (on_front,) = right.plot([], [], "D", **ring)
     width, height = np.diff(right.get_xlim())[0], np.diff(right.get_ylim())[0]
@@ -83,8 +83,8 @@ def two_risks(D: Data, T: Data) -> Scene:
     def move(lam: float) -> str:
         theta = minimiser(lam)
         on_D, on_T = float(_risk(theta, D)), float(_risk(theta, T))
-        line.set_data(span[:, 1], span @ theta)
-        here.set_data([theta[0]], [theta[1]])
+        line.set_data(span[:, 1].numpy(), (span @ theta).numpy())
+        here.set_data(*theta[:, None].numpy())
         on_front.set_data([on_T], [on_D])
         reach = 0.22 / np.hypot(1 / width, lam / height)  # a fixed length on the page
         tangent.set_data([on_T - reach, on_T + reach], [on_D + lam * reach, on_D - lam * reach])
@@ -113,10 +113,11 @@ def dented_front(theta: Tensor, risk_D: Tensor, risk_T: Tensor, lams: tuple[floa
     lams : tuple of float
         Weights whose sums are drawn, at most four. What is reached is found over many more.
     """
-    sums = risk_D + torch.logspace(-3, 3, 2001)[:, None] * risk_T
+    sums = risk_D + torch.logspace(-3, 3, 2000)[:, None] * risk_T
     reached = sums.argmin(1).unique()  # ascending positions on the grid
     first = int(reached.diff().argmax())
     first, last = int(reached[first]), int(reached[first + 1])  # the two sides of the widest gap
+    theta, risk_D, risk_T = theta.numpy(), risk_D.numpy(), risk_T.numpy()
     figure = Figure(figsize=(8.6, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for lam, colour, style in zip(lams, (BLUE, BLACK, VERMILION, GREEN), ("-", "--", "-.", ":"), strict=False):
@@ -141,8 +142,9 @@ def dented_front(theta: Tensor, risk_D: Tensor, risk_T: Tensor, lams: tuple[floa
 def stability_map(D: Data, T: Data, steps: int = 60) -> Scene:
     """Where the derived and the printed rule converge in the (λ, η) plane: from eigenvalues, and simulated on a grid.
 
-    The shaded region is that of formulas (4.12) and (4.13); a dot is a simulated walk whose distance from its fixed point
-    shrank in the second half of ``steps`` (or is nothing but rounding), a cross one that grew. Sliders set ``lam`` and ``eta``, the marked point.
+    The shaded region is that of formulas (4.12) and (4.13). A dot is a simulated walk whose distance from its fixed point
+    shrank in the second half of ``steps`` (or is nothing but rounding), a cross one that grew. Sliders set ``lam`` and
+    ``eta``, the marked point.
 
     Parameters
     ----------
@@ -179,7 +181,9 @@ def stability_map(D: Data, T: Data, steps: int = 60) -> Scene:
             axes.plot(*dots.T, style, color=BLACK if verdict else VERMILION, markersize=5, label=label)
         axes.set(xscale="log", yscale="log", xlim=(0.0085, 118), ylim=(0.0085, 3.6), xlabel="λ")
         axes.set_title(f"{name} rule: region from eigenvalues", fontsize=10)
-        (crosses[name],) = axes.plot([], [], "D", color=BLACK, markersize=11, markerfacecolor=ORANGE, markeredgewidth=1.5)
+        (crosses[name],) = axes.plot(
+            [], [], "D", color=BLACK, markersize=11, markerfacecolor=ORANGE, markeredgewidth=1.5
+        )
     figure.axes[0].set_ylabel("η, step size")
     border = 2 / float(torch.linalg.eigvalsh(H_T)[-1])
     figure.axes[1].axvline(border, color=GREEN, linestyle="--", linewidth=1.5, label=f"λ = 2/L(H_T) = {number(border)}")
