@@ -46,7 +46,7 @@ def test_drawn_frames_keep_their_size_and_are_pure(explorer):
     fresh = plots.explorer(name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for values in settings(CONTROLS)[1][::5]:
+        for values in settings(CONTROLS)[1][::8]:
             png, words = frame(scene, **values)
             fresh._background = None
             other, same = frame(fresh, **values)
