@@ -130,7 +130,7 @@ class Slider:
         return f"{self.symbol}  {self.name}" + (f" ({self.unit})" if self.unit else "")
 
     def stops(self) -> tuple[float, ...]:
-        """The values that dragging reaches, ascending: the ends, the default, round numbers between them."""
+        """The values that dragging reaches, ascending: the ends, the default, and evenly spread values, rounded."""
         if self.choices:
             return self.choices
         shares = [i / (self.n - 1) for i in range(1, self.n - 1)]
