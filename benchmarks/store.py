@@ -115,7 +115,8 @@ def quote(key: str, folder: Path = RESULTS) -> str:
     ----------
     key : str
         ``file.case.metric``; the case may hold dots. ``file.case.metric:mean`` leaves the interval out,
-        ``file.case.metric:count`` is the number of seeds.
+        ``file.case.metric:count`` is the number of seeds, ``file.case.metric:points`` a difference of fractions in
+        percentage points.
 
     Raises
     ------
@@ -132,8 +133,10 @@ def quote(key: str, folder: Path = RESULTS) -> str:
         raise KeyError(f"{key}: {store.path.name} has no case {case!r} with metric {metric!r}; it has {there}.")
     if form == "count":
         return str(len(row["seeds"]))
-    if form not in ("", "mean"):
-        raise KeyError(f"{key}:{form}: the form after the colon is 'mean', 'count' or nothing.")
+    if form not in ("", "mean", "points") or (form == "points" and row["unit"] != "fraction"):
+        raise KeyError(
+            f"{key}:{form}: the form after the colon is 'mean', 'count', 'points' (of fractions) or nothing."
+        )
     scale, suffix, digits = {
         "fraction": (100, "%", 1),
         "ratio": (1, "×", 2),
@@ -142,8 +145,10 @@ def quote(key: str, folder: Path = RESULTS) -> str:
         "MB": (1, " MB", 0),
         "number": (1, "", 3),
     }[row["unit"]]
+    if form == "points":
+        suffix = " points"
     text = f"{row['mean'] * scale:.{digits}f}"
     if row["interval"] is not None and form != "mean":
         text += f" ± {(row['interval'][1] - row['interval'][0]) / 2 * scale:.{digits}f}"
-        return f"({text}){suffix}" if row["unit"] == "fraction" else text + suffix
+        return f"({text}){suffix}" if suffix == "%" else text + suffix
     return text + suffix

@@ -57,7 +57,7 @@ class Model:
         return self.head(weights, self.features(weights, x))
 
     def unpack(self, theta: Tensor) -> Weights:
-        """Cut θ (p,) into named weights. They are views: a gradient through them arrives in θ.
+        """Cut θ (..., p) into named weights; leading axes stay in front. They are views: a gradient through them arrives in θ.
 
         Raises
         ------

@@ -21,7 +21,8 @@ def number(value: float | Tensor, digits: int = 3) -> str:
     Returns
     -------
     str
-        Such as ``0.123``, ``12.3``, ``1.2e-05``; ``0`` for what is below 1e-12, where rounding errors live.
+        Such as ``0.123``, ``12.3``, ``1.2e−05`` (a real minus sign: for reading, not for pasting
+        into code); ``0`` for what is below 1e-12, where rounding errors live.
     """
     value = float(value)
     if abs(value) < 1e-12:

@@ -29,7 +29,8 @@ def begin(seed: int) -> torch.Generator:
 
     - Real numbers have 64 bits. Rounding errors then stay near 1e-16, so two machines that add in another
       order still print the same digits.
-    - One thread. The course's tensors are small; handing them to a second core costs more than it saves.
+    - One thread, unless the environment variable METAUTIL_THREADS says otherwise. The course's tensors are small;
+      handing them to a second core costs more than it saves.
     - Figures share one style.
 
     Parameters

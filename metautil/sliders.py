@@ -130,7 +130,7 @@ class Slider:
         return f"{self.symbol}  {self.name}" + (f" ({self.unit})" if self.unit else "")
 
     def stops(self) -> tuple[float, ...]:
-        """The values that dragging reaches, ascending: the ends, the default, round numbers between them."""
+        """The values that dragging reaches, ascending: the ends, the default, and evenly spread values, rounded."""
         if self.choices:
             return self.choices
         shares = [i / (self.n - 1) for i in range(1, self.n - 1)]
@@ -351,9 +351,9 @@ class Panel:
         for name, slider in sliders.items():
             if isinstance(slider, Choice):
                 self.buttons[name] = ipywidgets.ToggleButtons(
-                    options=slider.options, value=slider.default, description=slider.label,
+                    options=slider.options, value=slider.default,
                     tooltips=[f"{slider.label}: {option}" for option in slider.options],
-                    style={"description_width": f"{column}ch", "button_width": "7em"}, layout={"max_width": "100%"},
+                    style={"button_width": "8em"}, layout={"width": "max-content", "max_width": "100%"},
                 )  # fmt: skip
                 self.buttons[name].observe(lambda change, name=name: self._chosen(name, change["new"]), "value")
                 continue
@@ -378,15 +378,18 @@ class Panel:
             layout={"max_width": "100%", "height": "auto"},
         )  # fmt: skip
         self.readout.value = _status(self.line)
-        rows = [self._row(name) for name in sliders]
+        rows = [self._row(name, f"{column}ch") for name in sliders]
         self.widget = ipywidgets.VBox([*rows, ipywidgets.HBox([self.reset, self.message]), self.picture, self.readout])
         for name in ("widget", "picture", "readout", "message"):
             getattr(self, name).add_class(f"metautil-{name}")
 
-    def _row(self, name: str) -> ipywidgets.Widget:
-        if name in self.buttons:
-            return self.buttons[name]
-        return ipywidgets.HBox([self.bars[name], self.boxes[name]], layout={"flex_flow": "row wrap"})
+    def _row(self, name: str, column: str) -> ipywidgets.HBox:
+        if name in self.buttons:  # a label of their own: with a description the buttons would go beneath it
+            label = ipywidgets.Label(self.sliders[name].label, layout={"width": column, "justify_content": "flex-end"})
+            parts = [label, self.buttons[name]]
+        else:
+            parts = [self.bars[name], self.boxes[name]]
+        return ipywidgets.HBox(parts, layout={"flex_flow": "row wrap"})
 
     def _nearest(self, name: str) -> int:
         stops = self.stops[name]

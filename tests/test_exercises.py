@@ -162,4 +162,8 @@ def test_exercise_numbers_and_calls_agree_with_the_lessons():
         heading = lesson.index(f"### Exercise {check.number} ·")
         end = lesson.find("### Exercise", heading + 5)
         assert f"{name}(" in lesson[heading:end], f"{name} is not called under exercise {check.number}"
+        assert re.search(rf"^{name}\({check.name}\)$", lesson[heading:end], re.MULTILINE)
+        assert f"`{check.name}(" in lesson[heading:end], (
+            f"the text of exercise {check.number} does not name {check.name}"
+        )
         ast.parse(check.call.split(" with ")[0].split(",  ")[0].split(", returning")[0])

@@ -258,7 +258,9 @@ def test_a_choice_is_part_of_the_panel() -> None:
     start, move = panel.picture.value, scene.move
     assert panel.line == "η = 0.1, rule = derived · end 0.1"
     buttons = panel.buttons["rule"]
-    assert buttons.options == RULE.options and buttons.description == "rule" and buttons in panel.widget.children
+    assert buttons.options == RULE.options and buttons.tooltips == ("rule: derived", "rule: printed")
+    label, beside = panel.widget.children[1].children
+    assert label.value == "rule" and beside is buttons
     scene.move = lambda **values: drawn.append(values) or move(**values)
 
     buttons.value = "printed"

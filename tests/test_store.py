@@ -94,6 +94,7 @@ def test_quotes(tmp_path):
     assert quote("toy.a=0.1.accuracy", tmp_path) == "(60.0 ± 24.8)%"
     assert quote("toy.a=0.1.accuracy:mean", tmp_path) == "60.0%"
     assert quote("toy.a=0.1.accuracy:count", tmp_path) == "3"
+    assert quote("toy.a=0.1.accuracy:points", tmp_path) == "60.0 ± 24.8 points"
     store = Store("speed", tmp_path)
     store.record("ours beside theirs", 0, {"ratio": (1.7, "ratio"), "time": (41.2, "ms")})
     assert quote("speed.ours beside theirs.ratio", tmp_path) == "1.70×"

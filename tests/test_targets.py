@@ -40,7 +40,7 @@ def test_lesson_03_bowl():
     """Below the goal from step 14 with memory, from step 18 by (3.15); never before step 39 without."""
     scene = plots.bowl_descent(low=0.1, high=2.0)
     eta = Slider("η", "step size", 0.01, 3.0, default=0.95)
-    beta = Slider("β", "share", 0.0, 0.99, default=0.0, scale="linear")
+    beta = Slider("β", "share", 0.0, 0.98, default=0.0, scale="linear", n=50)
 
     def reached(eta, beta):
         match = re.search(r"from step (\d+)", scene.move(eta, beta))
@@ -72,8 +72,8 @@ def test_lesson_00_sweep_is_seed_0_of_the_stored_run():
         assert on_V == round(100 * store.row(case, "accuracy_validation")["seeds"][0])
 
 
-def test_lesson_00_target_is_reached_by_one_lambda():
-    """Over 80% on T for less than a point on D against λ = 0: at λ = 1 alone, in the lesson's own run (seed 0)."""
+def test_lesson_00_target_is_reached_by_two_lambdas():
+    """At least 10 points gained on T and at most 3 lost on D, against λ = 0, in the lesson's own run (seed 0)."""
     store = Store("lambda_sweep")
     on_T, on_D = ({lam: store.row(f"λ={lam}", m)["seeds"][0] for lam in LAMS} for m in ("accuracy_T", "accuracy_D"))
-    assert [lam for lam in LAMS if on_T[lam] > 0.8 and on_D[lam] > on_D[0] - 0.01] == [1]
+    assert [lam for lam in LAMS if on_T[lam] >= on_T[0] + 0.1 and on_D[lam] >= on_D[0] - 0.03] == [1, 3]

@@ -18,11 +18,17 @@ from torch import Tensor
 Hints = tuple[str, str, str]
 
 GENERAL: Hints = (
-    "Try your answer by hand on the smallest case, one example and one parameter, and compare with the formula.",
+    "Try your answer on the smallest case that you can work out by hand, and compare.",
     "Write the formula of the section beside your code and match the factors one by one: signs, sums, counts.",
     "Open the solution notebook beside this one, find the first factor that differs, and say why it must be there.",
 )
 
+
+SHAPES: Hints = (
+    "Which axis of your result is left over or missing, and what does the formula do with it?",
+    "A sum or a mean removes an axis, .T swaps two, [:, None] adds one.",
+    "Print the shape after each operation; the first that surprises you is the place.",
+)
 
 IN_PLACE: Hints = (
     "Which of your operations write into the tensor that was handed over?",
@@ -67,7 +73,7 @@ class Exercise:
     number : str
         Such as ``3.1``.
     call : str
-        How the answer is called, such as ``gradient(theta, x, y)``.
+        How the answer is called, such as ``answer_1(theta, x, y_star)``.
     reference : callable
         A correct answer.
     inputs : callable
@@ -85,12 +91,17 @@ class Exercise:
     praise: str
     _told: Counter = field(default_factory=Counter, repr=False, compare=False)
 
+    @property
+    def name(self) -> str:
+        """Name of the answer in the notebook."""
+        return self.call.split("(")[0]
+
     def __call__(self, answer: Any) -> None:
         """Print the verdict on ``answer`` and, where it is wrong, the next hint."""
         verdict = self.judge(answer, torch.Generator().manual_seed(0))
         if verdict.status == "not attempted":
             print(
-                f"Exercise {self.number}: not attempted yet. Replace the dots by your answer and run this cell again."
+                f"Exercise {self.number}: not attempted yet. Define {self.name} where the dots are, then run this cell again."
             )
         elif verdict.status == "correct":
             print(f"Exercise {self.number}: correct. {self.praise}")
@@ -128,7 +139,7 @@ class Exercise:
             if all(map(_same, given, wrong)):
                 return Verdict("wrong", mistake.name, mistake.hints)
         if _shape(given[0]) != _shape(expected[0]):
-            return Verdict("wrong", f"It returned {_describe(given[0])}; {_describe(expected[0])} is expected")
+            return Verdict("wrong", f"It returned {_describe(given[0])}; {_describe(expected[0])} is expected", SHAPES)
         return Verdict("wrong", "The values differ from the expected ones, in a way this check has no name for")
 
 

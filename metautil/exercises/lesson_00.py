@@ -21,7 +21,7 @@ def _risk(y: Tensor, y_star: Tensor) -> Tensor:
 
 check_risk = Exercise(
     number="0.1",
-    call="risk(y, y_star) with two tensors of shape (N, C)",
+    call="answer_1(y, y_star) with two tensors of shape (N, C)",
     reference=_risk,
     inputs=_prediction_inputs,
     mistakes=(
@@ -85,7 +85,7 @@ def _weight_inputs(generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
 
 check_objective = Exercise(
     number="0.2",
-    call="objective(risk_D, risk_T, lam)",
+    call="answer_2(risk_D, risk_T, lam)",
     reference=lambda risk_D, risk_T, lam: (risk_D + lam * risk_T) / (1 + lam),
     inputs=_weight_inputs,
     mistakes=(
@@ -149,7 +149,7 @@ def _sweep_inputs(generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 check_reported = Exercise(
     number="0.3",
-    call="reported(validation, test) with one accuracy for each λ, shape (n,) both",
+    call="answer_3(validation, test) with one accuracy for each λ, shape (n,) both",
     reference=lambda validation, test: test[validation.argmax()],
     inputs=_sweep_inputs,
     mistakes=(

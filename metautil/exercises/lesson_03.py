@@ -30,7 +30,7 @@ def _line_gradient(theta: Tensor, x: Tensor, y_star: Tensor) -> Tensor:
 
 check_line_gradient = Exercise(
     number="3.1",
-    call="line_gradient(theta, x, y_star) with shapes (p,), (N, p), (N,)",
+    call="answer_1(theta, x, y_star) with shapes (p,), (N, p), (N,)",
     reference=_line_gradient,
     inputs=_line_inputs,
     mistakes=(
@@ -128,7 +128,7 @@ def _double_tanh(x: Tensor, y_star: Tensor, W1: Tensor, b1: Tensor, W2: Tensor, 
 
 check_W1_gradient = Exercise(
     number="3.2",
-    call="W1_gradient(x, y_star, W1, b1, W2, b2) with shapes (N, d), (N, C), (d, h), (h,), (h, C), (C,)",
+    call="answer_2(x, y_star, W1, b1, W2, b2) with shapes (N, d), (N, C), (d, h), (h,), (h, C), (C,)",
     reference=_W1_gradient,
     inputs=_network_inputs,
     mistakes=(
@@ -215,7 +215,7 @@ def _eigenvalues(H: Tensor) -> Tensor:
 
 check_largest_step = Exercise(
     number="3.3",
-    call="largest_step(H) with a symmetric positive definite H, shape (p, p)",
+    call="answer_3(H) with a symmetric positive definite H, shape (p, p)",
     reference=lambda H: 2 / _eigenvalues(H)[-1],
     inputs=_hessian,
     mistakes=(
@@ -313,7 +313,7 @@ def _uphill(gradient: Tensor, velocity: Tensor, eta: float, beta: float) -> tupl
 
 check_heavy_ball = Exercise(
     number="3.4",
-    call="heavy_ball(gradient, velocity, eta, beta), returning (step, new velocity)",
+    call="answer_4(gradient, velocity, eta, beta), returning (step, new velocity)",
     reference=_ball,
     inputs=_ball_inputs,
     mistakes=(

@@ -1,6 +1,7 @@
 """Figures: one function a figure. Still ones are shown with `still`, those with sliders are scenes for `sliders.show`."""
 
 from metautil.plots.base import curves, images, still
+from metautil.plots.explorer import explorer
 from metautil.plots.quadratics import bowl_descent, parabola_descent
 from metautil.plots.sweeps import sweep_explorer
 from metautil.plots.two_risks import dented_front, stability_map, two_risks
@@ -9,6 +10,7 @@ __all__ = [
     "bowl_descent",
     "curves",
     "dented_front",
+    "explorer",
     "images",
     "parabola_descent",
     "stability_map",

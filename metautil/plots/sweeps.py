@@ -44,7 +44,7 @@ def sweep_explorer(
     place = np.arange(len(lams))
     figure = Figure(figsize=(8.6, 3.6), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.35, 1))
-    axes = left.add_subplot(xlabel="λ, weight of the new task", ylabel="accuracy (%)", ylim=(45, 102))
+    axes = left.add_subplot(xlabel="λ, weight of the new task (not to scale)", ylabel="accuracy (%)", ylim=(45, 102))
     axes.set_xticks(place, [number(lam) for lam in lams])
     mean = [100 * estimate.mean for estimate in on_T]
     spread = [[100 * (e.mean - e.low) for e in on_T], [100 * (e.high - e.mean) for e in on_T]]
@@ -66,7 +66,7 @@ def sweep_explorer(
         line.set_xdata([chosen, chosen])
         mark.set_data([chosen], [mean[chosen]])
         for title, guess, label in zip(titles, guesses[chosen].tolist(), labels.tolist(), strict=True):
-            title.set_text(f"{guess} ✓" if guess == label else f"{guess} ✗ not {label}")
+            title.set_text(f"{guess} ✓" if guess == label else f"{guess} ✗ is {label}")
             title.set_color(BLACK if guess == label else VERMILION)
         right_ones = int((guesses[chosen] == labels).sum())
         estimate = on_T[chosen]

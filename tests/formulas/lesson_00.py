@@ -93,7 +93,7 @@ FORMULAS = {
         lambda y, y_star: softmax_loops(y, y_star, base=2), cross_entropy,
     ),
     "0.3": Formula(
-        r"\mathcal{L}_D(\theta) = \frac{1}{N} \sum_{i=1}^{N} \ell(M_\theta(x_i), y_i)",
+        r"\mathcal{L}_D(\theta) = \frac{1}{N} \sum_{i=1}^{N} \ell(M_\theta(x_i), y_i^*)",
         "definition", draw_network,
         lambda W1, b1, W2, b2, x, y: empirical_risk(
             *package_network(W1, b1, W2, b2), Data(x, y), half_squared_error
