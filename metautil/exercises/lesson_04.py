@@ -30,7 +30,7 @@ def _curved(generator: torch.Generator, width: int) -> Tensor:
 
 check_printed_lam = Exercise(
     number="4.1",
-    call="printed_lam(lam, eta) with two positive numbers",
+    call="answer_1(lam, eta) with two positive numbers",
     reference=lambda lam, eta: eta * lam,
     inputs=lambda generator: (_share(generator, 0.2, 5), _share(generator, 0.01, 0.8)),
     mistakes=(
@@ -102,7 +102,7 @@ def _weight_in_H_only(x_D: Tensor, y_D: Tensor, x_T: Tensor, y_T: Tensor, lam: f
 
 check_joint_minimiser = Exercise(
     number="4.2",
-    call="joint_minimiser(x_D, y_D, x_T, y_T, lam) with shapes (N, p), (N,), (N_T, p), (N_T,) and a number",
+    call="answer_2(x_D, y_D, x_T, y_T, lam) with shapes (N, p), (N,), (N_T, p), (N_T,) and a number",
     reference=lambda x_D, y_D, x_T, y_T, lam: _joint(1 / len(y_D), lam / len(y_T), x_D, y_D, x_T, y_T),
     inputs=_two_lines,
     mistakes=(
@@ -172,7 +172,7 @@ def _ends_at(w_D: float, w_T: float, H_D: Tensor, b_D: Tensor, H_T: Tensor, b_T:
 
 check_printed_limit = Exercise(
     number="4.3",
-    call="printed_limit(H_D, b_D, H_T, b_T, eta, lam) with shapes (p, p), (p,), (p, p), (p,) and two numbers",
+    call="answer_3(H_D, b_D, H_T, b_T, eta, lam) with shapes (p, p), (p,), (p, p), (p,) and two numbers",
     reference=lambda H_D, b_D, H_T, b_T, eta, lam: _ends_at(eta, lam, H_D, b_D, H_T, b_T),
     inputs=_two_bowls,
     mistakes=(
@@ -251,7 +251,7 @@ def _added(H_D: Tensor, H_T: Tensor, etas: Tensor, lams: Tensor) -> Tensor:
 
 check_printed_is_stable = Exercise(
     number="4.4",
-    call="printed_is_stable(H_D, H_T, etas, lams) with shapes (p, p), (p, p), (n,), (n,)",
+    call="answer_4(H_D, H_T, etas, lams) with shapes (p, p), (p, p), (n,), (n,)",
     reference=lambda H_D, H_T, etas, lams: _top(_added(H_D, H_T, etas, lams)) < 2,
     inputs=_pairs,
     mistakes=(
