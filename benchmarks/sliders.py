@@ -16,7 +16,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from metautil import plots
-from metautil.sliders import Scene, Slider, frame
+from metautil.problems import OPTIMISERS, PROBLEMS, RULES
+from metautil.sliders import Choice, Control, Scene, Slider, frame
 
 PRESSES = 20
 ETA = Slider("η", "step size", 0.01, 0.5, default=0.05, n=2 * PRESSES + 3)
@@ -24,9 +25,22 @@ SCENES = {
     "one panel, Label": lambda: descents(1),
     "lesson 03, two panels, Label": lambda: plots.parabola_descent(),
     "three panels, Label": lambda: descents(3),
-}
+} | {f"explorer, {name}, Label": lambda name=name: plots.explorer(name) for name in PROBLEMS}
 CASES = dict.fromkeys(SCENES, 3)
-TARGETS = {"one panel, Label": 1.8, "lesson 03, two panels, Label": 3.0, "three panels, Label": 3.0}
+TARGETS = dict.fromkeys(SCENES, 3.0) | {"one panel, Label": 1.8}
+
+
+def controls(case: str) -> dict[str, Control]:
+    """The controls of a case. The first, η, is the one that is pressed."""
+    if not case.startswith("explorer"):
+        return {"eta": ETA}
+    return {
+        "eta": ETA,
+        "lam": Slider("λ", "weight of the new task", 0.01, 100.0, default=1.0, zero=True),
+        "rule": Choice("rule", RULES, default="printed"),
+        "optimiser": Choice("optimiser", tuple(OPTIMISERS), default="adam"),
+    }
+
 
 # Waits for the change that the next key press makes. Text is ready when it is in the page, a picture when it is
 # decoded. The next animation frame paints it; the frame after that begins with changed pixels and ends the time.
@@ -51,7 +65,7 @@ label, slider = ipywidgets.Label("0"), ipywidgets.IntSlider(0, 0, 1000, readout=
 slider.observe(lambda change: setattr(label, "value", str(change["new"])), "value")
 slider.add_class("bare-slider"), label.add_class("bare-label")
 display(ipywidgets.VBox([slider, label]))
-from benchmarks.sliders import ETA, SCENES
+from benchmarks.sliders import SCENES, controls
 from metautil.sliders import show
 """
 
@@ -86,7 +100,7 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     """Medians over 20 key presses of both sides, and their ratio; ``seed`` only counts repetitions."""
     from tests.browser import errors, pixels, run_notebook, start_chromium, start_lab
 
-    cells = [SETUP, f"show(SCENES[{case!r}](), eta=ETA)"]
+    cells = [SETUP, f"show(SCENES[{case!r}](), **controls({case!r}))"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     with tempfile.TemporaryDirectory() as home, start_lab(Path(home)) as lab, start_chromium() as chromium:
@@ -98,7 +112,7 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
             picture, readout = panel.locator("img"), panel.locator(".metautil-readout")
             sides = {
                 "label": ("text", ".bare-label", page.locator(".bare-slider .noUi-handle")),
-                "picture": ("picture", ".metautil-picture", panel.locator(".noUi-handle")),
+                "picture": ("picture", ".metautil-picture", panel.locator(".noUi-handle").first),
             }
             times: dict[str, list[float]] = {side: [] for side in sides}
             for turn in range(-3, PRESSES):  # the first three warm up
@@ -114,7 +128,8 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
             last = stops.index(ETA.default) + 3 + PRESSES - 20
             for _ in range(20):
                 page.keyboard.press("ArrowLeft")
-            expected, words = frame(SCENES[case](), eta=stops[last])
+            others = {name: control.default for name, control in controls(case).items()}
+            expected, words = frame(SCENES[case](), **(others | {"eta": stops[last]}))
             readout.get_by_text(words).wait_for()
             page.wait_for_timeout(500)
             if words not in readout.inner_text() or not np.array_equal(pixels(picture), pixels(expected)):

@@ -1,8 +1,9 @@
 """Interactive figures: first a frame, then a widget around it.
 
-A :class:`Scene` is a figure with moving parts, a :class:`Slider` the range of one number. :func:`frame` is a
-pure function from the sliders' values to a picture and one line of text; :func:`show` displays the default
-frame as one output with several faces, of which every reader gets the best that it can draw:
+A :class:`Scene` is a figure with moving parts, a :class:`Slider` the range of one number, a :class:`Choice` a few
+named options. :func:`frame` is a pure function from the sliders' values to a picture and one line of text;
+:func:`show` displays the default frame as one output with several faces, of which every reader gets the best that
+it can draw:
 
 ========================================  ================================================================
 face                                      who reads it
@@ -174,6 +175,70 @@ class Slider:
         return value + 0.0  # -0 becomes 0
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A few named options, of which a reader sets one: a row of buttons, reached and pressed by keyboard too.
+
+    Parameters
+    ----------
+    label : str
+        What is chosen, e.g. ``"rule"``; the setting line reads ``rule = derived``.
+    options : tuple of str
+        Two or more different names, in the order of the buttons.
+    default : str
+        Which is set at the start and by the reset button.
+
+    Raises
+    ------
+    ValueError
+        If the label or an option is empty, there are fewer than two options or two of one name, or the default is not
+        among them.
+    """
+
+    label: str
+    options: tuple[str, ...]
+    default: str
+
+    def __post_init__(self) -> None:
+        who = f"Choice {self.label!r}"
+        object.__setattr__(self, "options", tuple(self.options))
+        if not self.label.strip():
+            raise ValueError(f"{who}: the label is empty; say what is chosen.")
+        if len(self.options) < 2 or len(set(self.options)) < len(self.options):
+            raise ValueError(f"{who}: options={self.options}; expected two or more different names.")
+        if not all(isinstance(option, str) and option.strip() for option in self.options):
+            raise ValueError(f"{who}: options={self.options}; expected names that are not empty.")
+        if self.default not in self.options:
+            raise ValueError(f"{who}: default={self.default!r}; expected {self._range()}.")
+
+    def _range(self) -> str:
+        return f"one of {', '.join(self.options)}"
+
+    @property
+    def name(self) -> str:
+        """The label: a choice has no symbol."""
+        return self.label
+
+    def stops(self) -> tuple[str, ...]:
+        """The options: what a sweep over all settings goes through."""
+        return self.options
+
+    def parse(self, typed: str) -> str:
+        """Return the option of this name.
+
+        Raises
+        ------
+        ValueError
+            In words: what was given, what is expected.
+        """
+        if typed not in self.options:
+            raise ValueError(f"“{typed}” is not among the options: {self.label} takes {self._range()}.")
+        return typed
+
+
+Control = Slider | Choice
+
+
 @dataclass
 class Scene:
     """A figure with moving parts.
@@ -220,7 +285,7 @@ class Scene:
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
 
-    def draw(self, compress_level: int, **values: float) -> tuple[bytes, str]:
+    def draw(self, compress_level: int, **values: float | str) -> tuple[bytes, str]:
         """Move the artists, draw the frame, and return it as PNG together with the read-out."""
         readout = self.move(**values)
         if not isinstance(readout, str) or not readout.strip() or "\n" in readout:
@@ -248,7 +313,7 @@ def _depth(artist: Artist) -> tuple[float, float]:
     return (math.inf if artist.axes is None else artist.axes.get_zorder(), artist.get_zorder())
 
 
-def frame(scene: Scene, **values: float) -> tuple[bytes, str]:
+def frame(scene: Scene, **values: float | str) -> tuple[bytes, str]:
     """The still picture of a scene: ``(PNG, read-out)``, which depend on the values alone."""
     return scene.draw(STILL, **values)
 
@@ -270,19 +335,28 @@ class _Picture(ipywidgets.Image):
 
 
 class Panel:
-    """A scene with its controls: a bar and a box to type in for each slider, a reset button, the read-out.
+    """A scene with its controls: a bar and a box to type in for each slider, a row of buttons for each choice, a reset
+    button, the read-out.
 
-    ``values`` is the one state. Bars and boxes are set from it, and an event that agrees with it is an echo
+    ``values`` is the one state. Bars, boxes and buttons are set from it, and an event that agrees with it is an echo
     of our own doing, which changes nothing.
     """
 
-    def __init__(self, scene: Scene, sliders: dict[str, Slider]) -> None:
+    def __init__(self, scene: Scene, sliders: dict[str, Control]) -> None:
         self.scene, self.sliders = scene, sliders
         self.stops = {name: slider.stops() for name, slider in sliders.items()}
         self.values = self.defaults = {name: slider.default for name, slider in sliders.items()}
         column = round(0.9 * max((len(slider.label) for slider in sliders.values()), default=0)) + 1
-        self.bars, self.boxes = {}, {}
+        self.bars, self.boxes, self.buttons = {}, {}, {}
         for name, slider in sliders.items():
+            if isinstance(slider, Choice):
+                self.buttons[name] = ipywidgets.ToggleButtons(
+                    options=slider.options, value=slider.default,
+                    tooltips=[f"{slider.label}: {option}" for option in slider.options],
+                    style={"button_width": "8em"}, layout={"width": "max-content", "max_width": "100%"},
+                )  # fmt: skip
+                self.buttons[name].observe(lambda change, name=name: self._chosen(name, change["new"]), "value")
+                continue
             self.bars[name] = _Bar(
                 value=self._nearest(name), min=0, max=len(self.stops[name]) - 1, readout=False,
                 description=slider.label, tooltip=slider.label, style={"description_width": f"{column}ch"},
@@ -304,17 +378,30 @@ class Panel:
             layout={"max_width": "100%", "height": "auto"},
         )  # fmt: skip
         self.readout.value = _status(self.line)
-        rows = [ipywidgets.HBox([self.bars[n], self.boxes[n]], layout={"flex_flow": "row wrap"}) for n in sliders]
+        rows = [self._row(name, f"{column}ch") for name in sliders]
         self.widget = ipywidgets.VBox([*rows, ipywidgets.HBox([self.reset, self.message]), self.picture, self.readout])
         for name in ("widget", "picture", "readout", "message"):
             getattr(self, name).add_class(f"metautil-{name}")
+
+    def _row(self, name: str, column: str) -> ipywidgets.HBox:
+        if name in self.buttons:  # a label of their own: with a description the buttons would go beneath it
+            label = ipywidgets.Label(self.sliders[name].label, layout={"width": column, "justify_content": "flex-end"})
+            parts = [label, self.buttons[name]]
+        else:
+            parts = [self.bars[name], self.boxes[name]]
+        return ipywidgets.HBox(parts, layout={"flex_flow": "row wrap"})
 
     def _nearest(self, name: str) -> int:
         stops = self.stops[name]
         return min(range(len(stops)), key=lambda i: abs(stops[i] - self.values[name]))
 
     def _setting(self) -> str:
-        parts = [f"{s.symbol} = {write(self.values[n])}{' ' * bool(s.unit)}{s.unit}" for n, s in self.sliders.items()]
+        parts = []
+        for name, control in self.sliders.items():
+            if isinstance(control, Choice):
+                parts.append(f"{control.label} = {self.values[name]}")
+            else:
+                parts.append(f"{control.symbol} = {write(self.values[name])}{' ' * bool(control.unit)}{control.unit}")
         return ", ".join(parts)
 
     def _draw(self, compress_level: int = LIVE) -> tuple[bytes, str]:
@@ -324,6 +411,10 @@ class Panel:
     def _dragged(self, name: str, index: int) -> None:
         if index != self._nearest(name):
             self.set(**{name: self.stops[name][index]})
+
+    def _chosen(self, name: str, option: str) -> None:
+        if option != self.values[name]:
+            self.set(**{name: option})
 
     def _typed(self, name: str, text: str) -> None:
         kept = write(self.values[name])
@@ -341,7 +432,7 @@ class Panel:
         colour = "color: var(--jp-error-color1, #b00020)"
         self.message.value = f'<span role="alert" style="{colour}">{escape(words)}</span>' if words else ""
 
-    def set(self, **values: float) -> None:
+    def set(self, **values: float | str) -> None:
         """Set some of the values and draw.
 
         Raises
@@ -360,8 +451,11 @@ class Panel:
             raise
         finally:
             for name, value in self.values.items():
-                self.boxes[name].value = write(value)
-                self.bars[name].value = self._nearest(name)
+                if name in self.buttons:
+                    self.buttons[name].value = value
+                else:
+                    self.boxes[name].value = write(value)
+                    self.bars[name].value = self._nearest(name)
 
 
 def _address(png: bytes) -> bytes:
@@ -373,14 +467,14 @@ def _status(line: str) -> str:
     return f'<span role="status" aria-live="polite">{escape(line)}</span>'
 
 
-def show(scene: Scene, **sliders: Slider) -> None:
+def show(scene: Scene, **sliders: Control) -> None:
     """Display a scene as one output with three faces: live widget, picture, text.
 
     Parameters
     ----------
     scene : Scene
         What to draw.
-    **sliders : Slider
+    **sliders : Slider or Choice
         One for each argument of ``scene.move``, under the argument's name.
 
     Raises

@@ -73,6 +73,24 @@ for call in connect, look_up:
 ]
 
 
+CHOICE = [
+    """
+from matplotlib.figure import Figure
+from metautil.sliders import Choice, Scene, Slider, show
+
+figure = Figure(figsize=(4, 2))
+line, = figure.add_subplot(ylim=(0, 1)).plot([0, 1], [0, 0])
+def move(eta, side):
+    line.set_ydata([eta, 0] if side == "left" else [0, eta])
+    return f"{eta:.4f} at the {side}"
+scene = Scene(figure, [line], move, "A line with a high and a low end.")
+""",
+    """
+show(scene, eta=Slider("η", "step size", 0.01, 1, default=0.1), side=Choice("side", ("left", "right"), default="left"))
+""",
+]
+
+
 @pytest.fixture(scope="module")
 def browser() -> None:
     reason = missing_browser()
@@ -103,6 +121,7 @@ class Seen:
         self.panel = page.locator(".metautil-widget").nth(position)
         self.handles, self.boxes = self.panel.locator(".noUi-handle"), self.panel.locator("input[type=text]")
         self.picture, self.message = self.panel.locator("img"), self.panel.locator(".metautil-message")
+        self.choices = self.panel.locator(".widget-toggle-buttons")
         self.reset = self.panel.get_by_role("button", name="Reset")
         self.picture.scroll_into_view_if_needed()
 
@@ -188,6 +207,34 @@ def drive(seen: Seen, slider: int) -> None:
     assert back[0] == start[0] and np.array_equal(back[1], start[1])
 
 
+def choose(seen: Seen, choice: int) -> None:
+    """Mouse, reset, keyboard, reset: every option but the one of the start, which is the pressed one."""
+    buttons = seen.choices.nth(choice).get_by_role("button")
+    label = buttons.first.get_attribute("title").split(":")[0]
+    start = seen.look()
+    pressed = seen.choices.nth(choice).locator("button.mod-active")
+    default = pressed.inner_text()
+    assert buttons.count() >= 2 and pressed.count() == 1 and f"{label} = {default}" in start[0]
+    for position in range(buttons.count()):
+        option = buttons.nth(position).inner_text()
+        if option == default:
+            continue
+        buttons.nth(position).click()
+        clicked = seen.wait(start[0])
+        assert f"{label} = {option}" in clicked[0] and pressed.inner_text() == option
+        assert inside_changed(start[1], clicked[1])
+        seen.reset.click()
+        back = seen.wait(clicked[0])
+        assert back[0] == start[0] and np.array_equal(back[1], start[1]) and pressed.inner_text() == default
+        buttons.nth(position).focus()
+        seen.page.keyboard.press("Enter")
+        keyed = seen.wait(start[0])
+        assert keyed[0] == clicked[0] and np.array_equal(keyed[1], clicked[1])
+        seen.reset.click()
+        seen.wait(keyed[0])
+    assert seen.message.inner_text() == ""
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_in_lab(notebook: Path, lab: Lab, chromium: Chromium) -> None:
     shutil.copy(notebook, lab.folder / notebook.name)
@@ -197,11 +244,15 @@ def test_a_notebook_in_lab(notebook: Path, lab: Lab, chromium: Chromium) -> None
         page.locator(".metautil-widget").first.wait_for()
         for position in range(page.locator(".metautil-widget").count()):
             seen = Seen(page, position)
-            assert seen.handles.count() == seen.boxes.count() >= 1
+            assert seen.handles.count() == seen.boxes.count()
+            assert seen.handles.count() + seen.choices.count() >= 1
             for slider in range(seen.handles.count()):
                 drive(seen, slider)
-            seen.handles.first.focus()
-            page.keyboard.press("ArrowRight")
+            for choice in range(seen.choices.count()):
+                choose(seen, choice)
+            if seen.handles.count():
+                seen.handles.first.focus()
+                page.keyboard.press("ArrowRight")
             page.wait_for_timeout(300)
             seen.panel.screenshot(path=SCREENSHOTS / f"{notebook.stem}_panel_{position + 1}.png")
     assert chromium.outside() == []
@@ -210,6 +261,25 @@ def test_a_notebook_in_lab(notebook: Path, lab: Lab, chromium: Chromium) -> None
 
 def test_the_first_lessons_have_sliders() -> None:
     assert {"00_start_here", "03_the_gradient_update"} <= {path.stem for path in NOTEBOOKS}
+
+
+def test_a_choice_in_lab(lab: Lab, chromium: Chromium) -> None:
+    """Buttons by mouse and by keyboard; from the slider's box the Tab key alone leads to them."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CHOICE])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, lab.folder / "choice.ipynb")
+    with run_notebook(chromium, lab, "choice.ipynb") as page:
+        page.locator(".metautil-widget").first.wait_for()
+        assert errors(page) == []
+        seen = Seen(page)
+        drive(seen, 0)
+        choose(seen, 0)
+        start = seen.look()
+        seen.boxes.first.focus()
+        for key in ("Tab", "Tab", "Space"):
+            page.keyboard.press(key)
+        assert "side = right" in seen.wait(start[0])[0]
+        seen.panel.screenshot(path=SCREENSHOTS / "choice.png")
 
 
 def test_what_goes_wrong_is_seen(lab: Lab, chromium: Chromium) -> None:

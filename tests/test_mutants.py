@@ -27,7 +27,7 @@ from metautil.risks import cross_entropy, empirical_risk, half_squared_error, jo
 from metautil.statistics import mean_interval, share_interval
 from metautil.tasks import Data, split_per_class
 from metautil.training import accuracy, minibatches, train_epoch
-from metautil.updates import derived, descend, momentum, sgd
+from metautil.updates import adam, derived, descend, momentum, rmsprop, sgd
 generator = metautil.begin(0)
 task = sinusoids(shots=5)(1, generator)
 model = mlp((1, 3, 1))
@@ -35,7 +35,7 @@ theta = model.init(generator)
 risk = lambda theta: empirical_risk(model, theta, Data(task.support.x[0], task.support.y[0]), half_squared_error)
 normalised_joint_risk(risk(theta), joint_risk(risk(theta), risk(theta), 0.5), 2.0)
 cross_entropy(torch.zeros(2, 3), torch.tensor([0, 2])), central_differences(risk, theta)
-for rule in (sgd(0.1), momentum(0.1, 0.5)):
+for rule in (sgd(0.1), momentum(0.1, 0.5), rmsprop(0.1), adam(0.1)):
     descend(rule, torch.func.grad(risk), theta, 3)
 derived(1.0, sgd(0.1))((theta, theta), ())
 digits = split_per_class(Data(torch.zeros(8, 1), torch.arange(8) % 2), 2, generator)
@@ -73,6 +73,16 @@ MUTANTS = [
     Mutant("velocity averaged", "updates.py", "velocity + gradient", "velocity + (1 - beta) * gradient", NOTEBOOK),
     Mutant("velocity forgotten", "updates.py", "-eta * velocity, velocity", "-eta * velocity, 0 * velocity",
            "tests/test_updates.py"),
+    Mutant("RMSprop's ε inside the root", "updates.py", "(square.sqrt() + epsilon)", "(square + epsilon).sqrt()",
+           "tests/test_updates.py"),
+    Mutant("Adam's ε inside the root", "updates.py", "(square_hat.sqrt() + epsilon)", "(square_hat + epsilon).sqrt()",
+           "tests/test_updates.py"),
+    Mutant("Adam's mean not corrected", "updates.py", "mean / (1 - beta_1**k)", "mean / (1 - 0 * k)",
+           "tests/test_updates.py"),
+    Mutant("Adam's mean square not corrected", "updates.py", "square / (1 - beta_2**k)", "square / (1 - 0 * k)",
+           "tests/test_updates.py"),
+    Mutant("RMSprop sums squares", "updates.py", "square = beta * square + (1 - beta) * gradient**2",
+           "square = beta * square + gradient**2", "tests/test_updates.py"),
     Mutant("difference over ε", "gradients.py", "(2 * width)", "(1 * width)", FORMULAS),
     Mutant("bias dropped", "models.py", '+ weights[f"{name}.bias"]', '+ 0 * weights[f"{name}.bias"]', FORMULAS),
     Mutant("pooling forgotten to be a maximum", "models.py", "F.max_pool2d", "F.avg_pool2d", "tests/test_models.py"),

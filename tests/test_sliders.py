@@ -32,11 +32,12 @@ from matplotlib.text import Text
 from PIL import Image
 
 from metautil import sliders
-from metautil.sliders import Panel, Scene, Slider, frame, show, write
+from metautil.sliders import Choice, Control, Panel, Scene, Slider, frame, show, write
 
 LESSONS = sorted((Path(__file__).parent.parent / "lessons").glob("*.md"))
 ETA = Slider("η", "step size", 0.01, 1.0, default=0.1)
 LAM = Slider("λ", "weight of T", 0.01, 100, default=1, zero=True, unit="1/m")
+RULE = Choice("rule", ("derived", "printed"), default="derived")
 
 
 def pixels(png: bytes | memoryview) -> np.ndarray:
@@ -85,6 +86,18 @@ def broken_scene() -> Scene:
         if eta > 0.5:
             raise ZeroDivisionError("no <b>such</b> step")
         line.set_ydata([0, eta])
+        return f"end {eta}"
+
+    return Scene(figure, [line], move, "A line.")
+
+
+def chosen_scene() -> Scene:
+    """A slider and a choice."""
+    figure = Figure(figsize=(2, 2))
+    (line,) = figure.add_subplot().plot([0, 1], [0, 1])
+
+    def move(eta: float, rule: str) -> str:
+        line.set_ydata([0, eta] if rule == "derived" else [eta, 0])
         return f"end {eta}"
 
     return Scene(figure, [line], move, "A line.")
@@ -210,6 +223,71 @@ def test_a_slider_refuses_arguments_that_make_no_sense(changes: dict, words: str
     arguments = {"symbol": "η", "name": "step size", "low": 0.01, "high": 1.0, "default": 0.1} | changes
     with pytest.raises(ValueError, match=re.escape(words)):
         Slider(**arguments)
+
+
+# --- Choice ---
+
+
+def test_a_choice_takes_its_options_and_refuses_others_in_words() -> None:
+    assert RULE.stops() == ("derived", "printed") and RULE.name == "rule"
+    assert [RULE.parse(option) for option in RULE.stops()] == list(RULE.stops())
+    for typed in ("", "Derived", "0.1"):
+        with pytest.raises(ValueError, match=f"“{typed}” is not among the options: rule takes one of derived, printed"):
+            RULE.parse(typed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"label": " "}, "label is empty"),
+        ({"options": ("derived",)}, "two or more different names"),
+        ({"options": ("derived", "derived")}, "two or more different names"),
+        ({"options": ("derived", "")}, "not empty"),
+        ({"options": ("derived", 3)}, "not empty"),
+        ({"default": "sgd"}, "default='sgd'; expected one of derived, printed"),
+    ],
+)
+def test_a_choice_refuses_arguments_that_make_no_sense(changes: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Choice(**({"label": "rule", "options": ("derived", "printed"), "default": "derived"} | changes))
+
+
+def test_a_choice_is_part_of_the_panel() -> None:
+    scene, controls = chosen_scene(), {"eta": ETA, "rule": RULE}
+    panel, drawn = Panel(scene, controls), []
+    start, move = panel.picture.value, scene.move
+    assert panel.line == "η = 0.1, rule = derived · end 0.1"
+    buttons = panel.buttons["rule"]
+    assert buttons.options == RULE.options and buttons.tooltips == ("rule: derived", "rule: printed")
+    label, beside = panel.widget.children[1].children
+    assert label.value == "rule" and beside is buttons
+    scene.move = lambda **values: drawn.append(values) or move(**values)
+
+    buttons.value = "printed"
+    assert panel.line == "η = 0.1, rule = printed · end 0.1" and panel.line in panel.readout.value
+    assert np.array_equal(pixels(panel.picture.value), pixels(frame(chosen_scene(), eta=0.1, rule="printed")[0]))
+    panel.boxes["eta"].value = "0.2"
+    assert panel.line.startswith("η = 0.2, rule = printed") and buttons.value == "printed"
+    panel.reset.click()
+    assert panel.line == "η = 0.1, rule = derived · end 0.1" and buttons.value == "derived"
+    assert panel.picture.value == start
+    assert len(drawn) == 3, "one change draws once"
+
+
+def test_a_choice_alone_is_shown(displayed: list) -> None:
+    figure = Figure(figsize=(2, 2))
+    (line,) = figure.add_subplot().plot([0, 1], [0, 1])
+    scene = Scene(figure, [line], lambda rule: f"{len(rule)} letters", "A line.")
+    show(scene, rule=RULE)
+    assert displayed[0][0]["text/plain"] == "rule = derived · 7 letters"
+
+
+def test_a_sweep_goes_through_all_options() -> None:
+    three = Choice("optimiser", ("sgd", "momentum", "adam"), default="sgd")
+    many, few = settings({"eta": ETA, "rule": three})
+    assert len(many) == 3 * len(ETA.stops())
+    ends = {(values["eta"], values["rule"]) for values in few}
+    assert set(itertools.product((0.01, 1.0), three.options)) <= ends
 
 
 # --- Scene and frame ---
@@ -467,13 +545,13 @@ def test_show_refuses_sliders_that_do_not_fit_and_lets_errors_through(displayed:
 
 
 @cache
-def shown(lesson: Path) -> list[tuple[Scene, dict[str, Slider]]]:
+def shown(lesson: Path) -> list[tuple[Scene, dict[str, Control]]]:
     """Run a lesson's code cells, to the last that shows a scene, and return what it showed."""
     import jupytext
 
     cells = [cell.source for cell in jupytext.read(lesson, fmt="md:myst").cells if cell.cell_type == "code"]
     wanted = max((i for i, cell in enumerate(cells) if re.search(r"(?<!def )\bshow\(", cell)), default=-1)
-    found: list[tuple[Scene, dict[str, Slider]]] = []
+    found: list[tuple[Scene, dict[str, Control]]] = []
     namespace = {"__name__": "__main__"}
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
@@ -489,7 +567,7 @@ def shown(lesson: Path) -> list[tuple[Scene, dict[str, Slider]]]:
 
 
 @pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
-def scenes(request: pytest.FixtureRequest) -> Iterator[list[tuple[Scene, dict[str, Slider]]]]:
+def scenes(request: pytest.FixtureRequest) -> Iterator[list[tuple[Scene, dict[str, Control]]]]:
     """A lesson's scenes, with the number type that lessons use."""
     found = shown(request.param)
     dtype = torch.get_default_dtype()
@@ -498,15 +576,18 @@ def scenes(request: pytest.FixtureRequest) -> Iterator[list[tuple[Scene, dict[st
     torch.set_default_dtype(dtype)
 
 
-def settings(controls: dict[str, Slider], limit: int = 2000) -> tuple[list[dict], list[dict]]:
+def settings(controls: dict[str, Control], limit: int = 2000) -> tuple[list[dict], list[dict]]:
     """All settings of the sliders, or all extremes and a random choice where there are more than ``limit``.
 
-    The second list is a handful of them: the extremes, the default, ten more.
+    The second list is a handful of them: the default, the ends of the sliders with all options, ten more.
     """
     grids = [slider.stops() for slider in controls.values()]
     draw = random.Random(0)
     few = [tuple(slider.default for slider in controls.values())]
-    few += itertools.product(*[(grid[0], grid[-1]) for grid in grids])
+    few += itertools.product(
+        *[control.stops() if isinstance(control, Choice) else control.stops()[:: len(control.stops()) - 1]
+          for control in controls.values()]
+    )  # fmt: skip
     few += [tuple(draw.choice(grid) for grid in grids) for _ in range(10)]
     if math.prod(map(len, grids)) <= limit:
         many = list(itertools.product(*grids))
@@ -587,7 +668,7 @@ def test_lessons_have_sliders(scenes: list) -> None:
     for scene, controls in scenes:
         Panel(scene, controls)
         assert len(scene.alt) >= 30
-        assert all(re.search(r"\w{3}", slider.name) for slider in controls.values())
+        assert all(re.search(r"\w{3}", control.name) for control in controls.values())
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,25 @@
 """Figures: one function a figure. Still ones are shown with `still`, those with sliders are scenes for `sliders.show`."""
 
 from metautil.plots.base import curves, images, still
+from metautil.plots.explorer import explorer
 from metautil.plots.quadratics import bowl_descent, parabola_descent
 from metautil.plots.risks import constant_risks, gap, risk_draws, risk_surface
 from metautil.plots.sweeps import sweep_explorer
+from metautil.plots.two_risks import dented_front, stability_map, two_risks
 
 __all__ = [
     "bowl_descent",
     "constant_risks",
     "curves",
+    "dented_front",
+    "explorer",
     "gap",
     "images",
     "parabola_descent",
     "risk_draws",
     "risk_surface",
+    "stability_map",
     "still",
     "sweep_explorer",
+    "two_risks",
 ]
