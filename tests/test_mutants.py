@@ -83,6 +83,7 @@ MUTANTS = [
            "tests/test_updates.py"),
     Mutant("RMSprop sums squares", "updates.py", "square = beta * square + (1 - beta) * gradient**2",
            "square = beta * square + gradient**2", "tests/test_updates.py"),
+    Mutant("the printed rule's weight is λ", "problems.py", "else lam / eta", "else lam", "tests/test_problems.py"),
     Mutant("difference over ε", "gradients.py", "(2 * width)", "(1 * width)", FORMULAS),
     Mutant("bias dropped", "models.py", '+ weights[f"{name}.bias"]', '+ 0 * weights[f"{name}.bias"]', FORMULAS),
     Mutant("pooling forgotten to be a maximum", "models.py", "F.max_pool2d", "F.avg_pool2d", "tests/test_models.py"),
