@@ -61,7 +61,7 @@ class Question:
                 given = float(answer)
             except (TypeError, ValueError):
                 given = None
-        if isinstance(self.right, tuple) is not isinstance(given, tuple):
+        if given is None or isinstance(self.right, tuple) is not isinstance(given, tuple):
             return "wrong", f"The answer is {answer!r}; {form} is expected"
         for value, finding in {self.right: "", **self.wrong}.items():
             if given == value or (isinstance(value, (int, float)) and abs(given - value) < 1e-6 * max(1, abs(value))):
