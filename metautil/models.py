@@ -15,7 +15,7 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Model:
-    """A model M_θ = head ∘ features.
+    """A model M_θ = head ∘ features, formula (1.1).
 
     Attributes
     ----------

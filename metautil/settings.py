@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import matplotlib
 import torch
@@ -46,4 +47,6 @@ def begin(seed: int) -> torch.Generator:
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(int(os.environ.get("METAUTIL_THREADS", "1")))
     matplotlib.rcParams.update(FIGURE_STYLE)
+    # torch's own jvp calls what torch itself has deprecated (2.15); a learner can do nothing about it.
+    warnings.filterwarnings("ignore", message=r".*torch\.jit\.script", category=FutureWarning)
     return torch.Generator().manual_seed(seed)

@@ -7,7 +7,8 @@ family draws tasks; many tasks drawn at once share one leading axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -35,6 +36,80 @@ class Task(NamedTuple):
 
     support: Data
     query: Data
+
+
+class Alphabets(NamedTuple):
+    """Images of characters in many small classes, and the alphabet of each class.
+
+    Attributes
+    ----------
+    x : Tensor
+        Images, shape (N, 1, height, width), uint8 from 0 (paper) to 255 (ink): an eighth of the memory that real
+        numbers take. `data` and `few_shot_tasks` hand out real numbers in [0, 1].
+    y : Tensor
+        Class of each image, int64 in 0..C−1, shape (N,).
+    alphabet : Tensor
+        Alphabet of each class, a position in ``names``, int64, shape (C,).
+    names : tuple of str
+        The alphabets.
+    characters : tuple of str
+        The character that each class shows, C of them.
+    parts : mapping of str to tuple of str
+        The fixed split: "training", "validation" and "test", with the names of the alphabets of each.
+    """
+
+    x: Tensor
+    y: Tensor
+    alphabet: Tensor
+    names: tuple[str, ...]
+    characters: tuple[str, ...]
+    parts: Mapping[str, tuple[str, ...]]
+
+    def of(self, *names: str) -> Alphabets:
+        """The classes of some alphabets alone, in their old order, numbered anew from 0.
+
+        Raises
+        ------
+        ValueError
+            If there is no such alphabet, or none is named.
+        """
+        unknown = [name for name in names if name not in self.names]
+        if unknown or not names:
+            raise ValueError(f"Alphabets {list(names)} were asked for; there are {', '.join(self.names)}.")
+        wanted = torch.tensor([name in names for name in self.names])[self.alphabet]
+        number = wanted.cumsum(0) - 1
+        images = wanted[self.y]
+        left = [name for name in self.names if name in names]
+        position = torch.tensor([left.index(name) if name in left else -1 for name in self.names])
+        return Alphabets(
+            self.x[images],
+            number[self.y[images]],
+            position[self.alphabet[wanted]],
+            tuple(left),
+            tuple(c for c, kept in zip(self.characters, wanted.tolist(), strict=True) if kept),
+            {part: kept for part, named in self.parts.items() if (kept := tuple(n for n in named if n in names))},
+        )
+
+    def part(self, name: str) -> Alphabets:
+        """The meta-training, -validation or -test alphabets: ``name`` is "training", "validation" or "test".
+
+        Raises
+        ------
+        ValueError
+            If there is no such part.
+        """
+        if name not in self.parts:
+            raise ValueError(f"part {name!r}; there are {', '.join(map(repr, self.parts))}.")
+        return self.of(*self.parts[name])
+
+    def data(self) -> Data:
+        """All images as one data set, x in [0, 1] of torch's default dtype."""
+        return Data(_real(self.x), self.y)
+
+
+def _real(x: Tensor) -> Tensor:
+    """Whole-number images (0..255) as real numbers in [0, 1]; real ones as they are."""
+    return x.to(torch.get_default_dtype()).div_(255) if x.dtype == torch.uint8 else x
 
 
 TaskFamily = Callable[[int, torch.Generator], Task]
@@ -84,3 +159,68 @@ def split_per_class(data: Data, shots: int, generator: torch.Generator) -> Task:
     rest = torch.ones(len(data.y), dtype=torch.bool)
     rest[support] = False
     return Task(take(data, support), take(data, rest))
+
+
+def few_shot_tasks(data: Data | Alphabets, ways: int = 5, shots: int = 1, queries: int = 15) -> TaskFamily:
+    """Task family of N-way K-shot classification: each task draws ``ways`` classes and a few images of each.
+
+    Parameters
+    ----------
+    data : Data or Alphabets
+        Labels of shape (n,), int64. Every class needs at least ``shots + queries`` examples.
+    ways : int
+        Classes per task, N. Within a task they are numbered 0..N−1, in random order.
+    shots, queries : int
+        Examples per class in the support set (K) and in the query set; no example is in both.
+
+    Returns
+    -------
+    TaskFamily
+        ``family(n_tasks, generator)`` → Task; x has shape (n_tasks, ways · shots, ...) in the support set and
+        (n_tasks, ways · queries, ...) in the query set, y the same without what follows; classes one after another.
+        Images of type uint8 become real numbers in [0, 1]. A hundred tasks at once are quick and small.
+
+    Raises
+    ------
+    ValueError
+        If a number is not whole and at least 1, or the data have too few classes or too few examples of one.
+    """
+    for name, count in (("ways", ways), ("shots", shots), ("queries", queries)):
+        _check_count(name, count)
+    labels, sizes = data.y.unique(return_counts=True)
+    each = shots + queries
+    if len(labels) < ways:
+        raise ValueError(f"ways = {ways}, but the data have {len(labels)} classes. Use fewer ways or more classes.")
+    if int(sizes.min()) < each:
+        raise ValueError(
+            f"Class {labels[sizes.argmin()].item()} has {int(sizes.min())} examples; {shots} shots and {queries} queries "
+            f"need {each}. Use fewer of them."
+        )
+    members = data.y.argsort(stable=True)  # the examples, class by class
+    first = sizes.cumsum(0) - sizes
+    largest = int(sizes.max())
+    numbers = torch.arange(ways)
+
+    def family(n_tasks: int, generator: torch.Generator) -> Task:
+        _check_count("n_tasks", n_tasks)
+        # The smallest of random keys: a random subset in random order, for all tasks at once.
+        drawn = torch.rand(n_tasks, len(labels), generator=generator, dtype=torch.float64)
+        classes = drawn.topk(ways, dim=1, largest=False).indices
+        keys = torch.rand(n_tasks, ways, largest, generator=generator, dtype=torch.float64)
+        keys.masked_fill_(torch.arange(largest) >= sizes[classes].unsqueeze(2), 2.0)
+        chosen = keys.topk(each, dim=2, largest=False).indices
+        index = members[first[classes].unsqueeze(2) + chosen]
+
+        def look(part: Tensor) -> Data:
+            count = part.shape[2]
+            x = data.x[part.reshape(-1)].reshape(n_tasks, ways * count, *data.x.shape[1:])
+            return Data(_real(x), numbers.repeat_interleave(count).expand(n_tasks, -1).contiguous())
+
+        return Task(support=look(index[:, :, :shots]), query=look(index[:, :, shots:]))
+
+    return family
+
+
+def _check_count(name: str, count: int) -> None:
+    if not isinstance(count, Integral) or count < 1:
+        raise ValueError(f"{name} = {count!r}; pass a whole number, 1 or more.")

@@ -80,7 +80,7 @@ def momentum(eta: float, beta: float) -> UpdateRule:
 
 
 def rmsprop(eta: float, beta: float = 0.99, epsilon: float = 1e-8) -> UpdateRule:
-    """RMSprop: v ← β v + (1 − β) g²; step = −η g / (√v + ε), entry by entry, lesson 04 (Tieleman and Hinton, 2012).
+    """RMSprop: v ← β v + (1 − β) g²; step = −η g / (√v + ε), entry by entry, formula (4.16) (Tieleman and Hinton, 2012).
 
     Each parameter's gradient is measured against its own usual size √v. The state is (v,), v of shape (p,), 0 at first.
     A gradient and its hundredfold take nearly the same step: η is a length in θ here, whatever the unit of the risk.
@@ -112,7 +112,7 @@ def rmsprop(eta: float, beta: float = 0.99, epsilon: float = 1e-8) -> UpdateRule
 
 
 def adam(eta: float, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> UpdateRule:
-    """Adam: means of g and g², corrected for their start at 0, lesson 04 (Kingma and Ba, 2015, algorithm 1).
+    """Adam: means of g and g², corrected for their start at 0, formula (4.17) (Kingma and Ba, 2015, algorithm 1).
 
     m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g²; after the k-th update m̂ = m/(1 − β₁ᵏ) and v̂ = v/(1 − β₂ᵏ);
     step = −η m̂ / (√v̂ + ε), entry by entry. The state is (m, v, k): m and v of shape (p,), k a scalar, all 0 at first.

@@ -7,6 +7,9 @@ map) and calls ink what lies above −t, so that every stroke grows by t on both
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +18,7 @@ import numpy as np
 import torch
 
 from metautil.datasets.cache import cached
-from metautil.tasks import Data
+from metautil.tasks import Alphabets, Data
 
 PIXELS_PER_EM = 64
 CANVAS = 96  # pixels a side of a field: 1.5 em, so that a turned character stays inside
@@ -31,6 +34,35 @@ DIGIT_FACES = (
 
 DIGITS_SEED = 1797
 DIGITS_VERSION = 1  # raise it when the images change: old cache files are then rebuilt
+
+ALPHABETS = {
+    "Ogham": "OGHAM",
+    "N'Ko": "NKO",
+    "Old Italic": "OLD ITALIC",
+    "Lao": "LAO",
+    "Tifinagh": "TIFINAGH",
+    "Hebrew": "HEBREW",
+    "Armenian": "ARMENIAN",
+    "Georgian": "GEORGIAN",
+    "Greek": "GREEK",
+    "Cyrillic": "CYRILLIC",
+    "Canadian Aboriginal": "CANADIAN SYLLABICS",
+    "Arabic": "ARABIC",
+    "Latin": "LATIN",
+}
+"""Alphabets of DejaVu Sans, and how Unicode's names of their letters begin. The small ones come first: where two
+letters look alike, the first is kept."""
+
+META_TRAINING = ("Ogham", "Georgian", "Greek", "Cyrillic", "Canadian Aboriginal", "Arabic", "Latin")
+META_VALIDATION = ("N'Ko", "Old Italic")
+META_TEST = ("Lao", "Tifinagh", "Hebrew", "Armenian")
+
+ALPHABETS_FACE = "DejaVuSans"
+ALPHABETS_SIDE = 28  # pixels a side of an image
+ALPHABETS_WINDOW = 1.4  # em a side
+ALPHABETS_LIMIT = 0.85  # largest normalised correlation of two characters
+ALPHABETS_SEED = 2015  # the year of Omniglot
+ALPHABETS_VERSION = 1  # raise it when the images change
 
 
 class Writers(NamedTuple):
@@ -259,3 +291,182 @@ def digit_counts(per_class: int) -> np.ndarray:
     box = write(fields, which, writers, 32, 20, (1.5 * low - 0.75, 1.5 * high - 0.75))
     bitmap = np.pad(box, ((0, 0), (0, 0), (6, 6)))
     return bitmap.reshape(n, 8, 4, 8, 4).sum(axis=(2, 4), dtype=np.uint8)
+
+
+def font_alphabets(folder: str | Path | None = None, per_class: int = 20) -> Alphabets:
+    """Over a thousand letters of thirteen alphabets, each as if drawn by several people: many small classes.
+
+    The course's counterpart of Omniglot (Lake, Salakhutdinov & Tenenbaum 2015), from a typeface: DejaVu Sans, as
+    matplotlib ships it. It holds letters only, without those that Unicode composes of others (é is e and ´), and of
+    letters that look alike only one: any two characters have a normalised correlation of at most 0.85 as images,
+    both in their own size and when each fills the image. Each image has a writer of its own. The data set is the
+    same on every machine; it is rendered once, in well under a minute and with a progress bar where somebody
+    watches, and then read from a cache file.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Where the cache file lies; `cache_root()` if not given.
+    per_class : int
+        Images of each character.
+
+    Returns
+    -------
+    Alphabets
+        x: uint8, shape (N, 1, 28, 28), ink from 0 to 255. Its parts are the fixed lists `META_TRAINING`,
+        `META_VALIDATION` and `META_TEST` of whole alphabets.
+
+    Raises
+    ------
+    ValueError
+        If ``per_class`` is not a whole number of at least 1.
+    """
+    if not isinstance(per_class, Integral) or per_class < 1:
+        raise ValueError(f"per_class = {per_class!r}; pass a whole number of images per character, 1 or more.")
+    name = f"font_alphabets_{per_class:d}"
+    arrays = cached(name, ALPHABETS_VERSION, lambda: alphabet_images(per_class), folder)
+    x = torch.as_tensor(arrays["ink"])[:, None]
+    return Alphabets(
+        x=x,
+        y=torch.arange(len(arrays["alphabet"])).repeat_interleave(per_class),
+        alphabet=torch.as_tensor(arrays["alphabet"], dtype=torch.int64),
+        names=tuple(ALPHABETS),
+        characters=tuple(map(chr, arrays["code"].tolist())),
+        parts={"training": META_TRAINING, "validation": META_VALIDATION, "test": META_TEST},
+    )
+
+
+def letters(alphabet: str) -> list[str]:
+    """Letters of an alphabet in DejaVu Sans, by code point: capital, small and others, not composed of others."""
+    from matplotlib import get_data_path
+    from matplotlib.ft2font import FT2Font
+
+    font = FT2Font(str(Path(get_data_path(), "fonts", "ttf", f"{ALPHABETS_FACE}.ttf")))
+    return [
+        character
+        for character in map(chr, sorted(font.get_charmap()))
+        if unicodedata.name(character, "").startswith(f"{ALPHABETS[alphabet]} ")
+        and unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lo")
+        and not unicodedata.decomposition(character)
+    ]
+
+
+def distinct_letters() -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Letters of all alphabets of which no two look alike, shape of their image included.
+
+    Returns
+    -------
+    characters : list of str
+    alphabet : ndarray
+        Position of each one's alphabet in `ALPHABETS`, int64.
+    fields : ndarray
+        Their distance fields, shape (m, CANVAS, CANVAS).
+    """
+    characters, alphabet, fields = [], [], []
+    kept = np.empty((2, 4096, ALPHABETS_SIDE**2))
+    for position, name in enumerate(ALPHABETS):
+        for character in letters(name):
+            field = distance_field(ALPHABETS_FACE, character)
+            plain, full = plain_images(field > 0)
+            if plain[[0, -1]].any() or plain[:, [0, -1]].any():
+                continue  # too wide or too high for the image
+            looks = np.stack([_standardised(plain), _standardised(full)])
+            alike = kept[:, : len(characters)] @ looks[:, :, None]
+            if characters and alike.max() > ALPHABETS_LIMIT:
+                continue
+            kept[:, len(characters)] = looks
+            characters.append(character)
+            alphabet.append(position)
+            fields.append(field.astype(np.float32))  # half the memory; precise to a millionth of an em
+    return characters, np.array(alphabet), np.stack(fields)
+
+
+def plain_images(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A glyph without a writer, as two images: in its own size, and grown or shrunk to fill the image.
+
+    Parameters
+    ----------
+    ink : ndarray
+        Bitmap with some ink, bool, shape (CANVAS, CANVAS).
+
+    Returns
+    -------
+    (ndarray, ndarray)
+        Share of ink in each pixel, shape (ALPHABETS_SIDE, ALPHABETS_SIDE) both.
+    """
+    unit = (np.arange(2 * ALPHABETS_SIDE) + 0.5) / (2 * ALPHABETS_SIDE)
+    (left, top), (right, bottom) = (corner[0] * CANVAS for corner in ink_box(ink[None]))
+    width, height = right - left, bottom - top
+    images = []
+    for side, x, y in (
+        (ALPHABETS_WINDOW * PIXELS_PER_EM, CANVAS / 2, CANVAS / 2),
+        (max(width, height), left + width / 2, top + height / 2),
+    ):
+        columns, rows = ((unit - 0.5) * side + middle for middle in (x, y))
+        inside = ((rows >= 0) & (rows < CANVAS))[:, None] & ((columns >= 0) & (columns < CANVAS))
+        read = ink[np.ix_(rows.clip(0, CANVAS - 1).astype(int), columns.clip(0, CANVAS - 1).astype(int))]
+        images.append(_halved((read & inside)[None])[0] / 4)
+    return images[0], images[1]
+
+
+def _halved(ink: np.ndarray) -> np.ndarray:
+    """Count the ink in blocks of 2 by 2, 0..4: uint8, half as high and half as wide."""
+    n, height, width = ink.shape
+    return ink.reshape(n, height // 2, 2, width // 2, 2).sum(axis=(2, 4), dtype=np.uint8)
+
+
+def _standardised(image: np.ndarray) -> np.ndarray:
+    """Flattened, with mean 0 and length 1: the product of two such vectors is their normalised correlation."""
+    flat = image.ravel() - image.mean()
+    return flat / np.linalg.norm(flat)
+
+
+def alphabet_images(per_class: int) -> dict[str, np.ndarray]:
+    """What the cache file of `font_alphabets` holds: ink (N, 28, 28) uint8, alphabet (C,), code points (C,)."""
+    characters, alphabet, fields = distinct_letters()
+    n = len(characters) * per_class
+    which = np.repeat(np.arange(len(characters)), per_class)
+    rng = np.random.Generator(np.random.PCG64(ALPHABETS_SEED))
+    writers = draw_writers(n, rng, slant=0.45, turn=0.3, stretch=0.2, warp=0.06, thickness=(-0.012, 0.035))
+    middle = rng.uniform(-0.08, 0.08, (n, 2))  # where the character stands, em
+    low, high = middle - ALPHABETS_WINDOW / 2, middle + ALPHABETS_WINDOW / 2
+
+    def render(start: int) -> np.ndarray:
+        some = slice(start, start + 500)
+        mine = Writers(*(part[some] for part in writers))
+        side = 2 * ALPHABETS_SIDE
+        return _halved(write(fields, which[some], mine, side, side, (low[some], high[some])))
+
+    starts = range(0, n, 500)
+    with ThreadPoolExecutor(2) as pool:
+        counts = np.concatenate(list(_watched(pool.map(render, starts), len(starts))))
+    levels = np.array([0, 64, 128, 191, 255], dtype=np.uint8)  # ink in quarters of a pixel
+    codes = np.array([ord(character) for character in characters])
+    return {"ink": levels[counts], "alphabet": alphabet, "code": codes}
+
+
+def _watched(items: Iterable, total: int) -> Iterator:
+    """Go through ``items`` with a progress bar where somebody watches; afterwards it is gone.
+
+    A notebook that is executed to be saved or tested gets no bar, so that it looks the same whether the cache file
+    was there or not: such programs do not take input, which is how they are told from a person's JupyterLab.
+    """
+    from tqdm.auto import tqdm
+
+    kernel = None
+    try:
+        from IPython import get_ipython
+
+        kernel = getattr(get_ipython(), "kernel", None)
+    except ImportError:
+        pass
+    label = "drawing the alphabets, once"
+    if kernel is None:
+        yield from tqdm(items, label, total, leave=False, disable=None)
+    elif not getattr(kernel, "_allow_stdin", False):
+        yield from items
+    else:
+        from IPython.display import clear_output
+
+        yield from tqdm(items, label, total, leave=False)
+        clear_output()

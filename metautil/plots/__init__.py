@@ -1,5 +1,6 @@
 """Figures: one function a figure. Still ones are shown with `still`, those with sliders are scenes for `sliders.show`."""
 
+from metautil.plots.alphabets import adaptation_explorer, alphabets
 from metautil.plots.base import curves, images, still
 from metautil.plots.explorer import explorer
 from metautil.plots.quadratics import bowl_descent, parabola_descent
@@ -8,6 +9,8 @@ from metautil.plots.sweeps import sweep_explorer
 from metautil.plots.two_risks import dented_front, stability_map, two_risks
 
 __all__ = [
+    "adaptation_explorer",
+    "alphabets",
     "bowl_descent",
     "constant_risks",
     "curves",

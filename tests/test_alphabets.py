@@ -1,0 +1,276 @@
+"""The font alphabets and few-shot tasks drawn from them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import unicodedata
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from metautil import plots
+from metautil.datasets import font_alphabets, fonts
+from metautil.tasks import Alphabets, Data, few_shot_tasks
+
+# SHA-256 of the images of font_alphabets(), by version. If they are meant to change, raise fonts.ALPHABETS_VERSION.
+FONT_ALPHABETS = {1: "7297dc3a53a98d39254c976278a6ef63469f48278d847e44ca5a71c8ee0c241d"}
+
+
+@pytest.fixture(scope="module")
+def alphabets():
+    return font_alphabets()
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# ------------------------------------------------------------------------------ the data set
+
+
+def test_counts_shapes_and_types(alphabets):
+    assert isinstance(alphabets, Alphabets)
+    classes = len(alphabets.characters)
+    assert classes >= 1000 and len(alphabets.names) >= 12
+    assert alphabets.x.shape == (20 * classes, 1, 28, 28) and alphabets.x.dtype == torch.uint8
+    assert torch.equal(alphabets.y, torch.arange(classes).repeat_interleave(20))
+    assert torch.bincount(alphabets.alphabet).min() >= 20 and len(alphabets.alphabet) == classes
+    assert alphabets.x.unique().tolist() == [0, 64, 128, 191, 255]
+    assert (alphabets.x.flatten(1) > 0).any(1).all(), "an image without ink"
+
+
+def test_they_are_the_same_everywhere(alphabets):
+    assert hashlib.sha256(alphabets.x.numpy().tobytes()).hexdigest() == FONT_ALPHABETS[fonts.ALPHABETS_VERSION]
+
+
+def test_characters_are_letters_of_their_alphabet_and_composed_of_no_others(alphabets):
+    assert len(set(alphabets.characters)) == len(alphabets.characters)
+    for character, position in zip(alphabets.characters, alphabets.alphabet.tolist(), strict=True):
+        assert unicodedata.name(character).startswith(fonts.ALPHABETS[alphabets.names[position]] + " ")
+        assert unicodedata.category(character).startswith("L") and not unicodedata.decomposition(character)
+
+
+def test_no_two_characters_look_alike(alphabets):
+    """Computed anew with numpy's own correlation, from the glyphs as they are and as they fill the image."""
+    plain, full = [], []
+    for character in alphabets.characters:
+        images = fonts.plain_images(fonts.distance_field(fonts.ALPHABETS_FACE, character) > 0)
+        plain.append(images[0].ravel())
+        full.append(images[1].ravel())
+    for looks in (plain, full):
+        correlation = np.corrcoef(np.array(looks)) - 2 * np.eye(len(looks))
+        assert correlation.max() <= 0.85 + 1e-12
+    assert any(np.ptp(np.flatnonzero(image.reshape(28, 28).any(1))) >= 26 for image in full)
+
+
+def test_a_look_alike_is_left_out(alphabets):
+    """Latin A, Greek Alpha and Cyrillic A are one glyph: exactly one of them is there."""
+    assert sum(character in alphabets.characters for character in "AΑА") <= 1
+    assert sum(character in alphabets.characters for character in "OΟО") <= 1
+    assert "é" not in alphabets.characters
+
+
+def test_images_show_their_characters(alphabets):
+    """Within an alphabet, an image is nearer to its own class's other images than chance would have it."""
+    part = alphabets.part("validation")
+    x = part.data().x.flatten(1)
+    first, rest = torch.arange(len(x)) % 20 == 0, torch.arange(len(x)) % 20 > 0
+    nearest = torch.cdist(x[first], x[rest]).argmin(1)
+    assert (part.y[rest][nearest] == part.y[first]).double().mean() > 10 / len(part.characters)
+    assert len(x.unique(dim=0)) > 0.99 * len(x), "writers repeat themselves"
+
+
+def test_the_split_is_by_alphabet_and_complete(alphabets):
+    parts = {name: alphabets.part(name) for name in alphabets.parts}
+    assert list(parts) == ["training", "validation", "test"]
+    named = [name for part in alphabets.parts.values() for name in part]
+    assert sorted(named) == sorted(alphabets.names) and len(set(named)) == len(named)
+    characters = [set(part.characters) for part in parts.values()]
+    assert sum(map(len, characters)) == len(set.union(*characters)) == len(alphabets.characters)
+    for name, part in parts.items():
+        assert set(part.names) == set(alphabets.parts[name])
+        assert part.y.unique().tolist() == list(range(len(part.characters)))
+
+
+def test_a_part_keeps_images_classes_and_alphabets_together(alphabets):
+    part = alphabets.of("Hebrew", "Greek")
+    assert part.names == ("Hebrew", "Greek") and part.parts == {"training": ("Greek",), "test": ("Hebrew",)}
+    for label in (0, 5, len(part.characters) - 1):
+        old = alphabets.characters.index(part.characters[label])
+        assert torch.equal(part.x[part.y == label], alphabets.x[alphabets.y == old])
+        assert part.names[part.alphabet[label]] == alphabets.names[alphabets.alphabet[old]]
+
+
+@pytest.mark.parametrize("names", [(), ("Klingon",), ("Greek", "greek")])
+def test_unknown_alphabets_are_refused(alphabets, names):
+    with pytest.raises(ValueError, match="there are Ogham"):
+        alphabets.of(*names)
+    with pytest.raises(ValueError, match="'training', 'validation', 'test'"):
+        alphabets.part("meta-test")
+
+
+def test_data_are_real_numbers_in_the_unit_interval(alphabets):
+    data = alphabets.part("validation").data()
+    assert isinstance(data, Data) and data.x.dtype == torch.get_default_dtype()
+    assert (data.x.min(), data.x.max()) == (0, 1)
+
+
+def test_cold_and_warm_are_equal_and_silent(tmp_path, capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cold, warm = font_alphabets(tmp_path, per_class=1), font_alphabets(tmp_path, per_class=1)
+    assert torch.equal(cold.x, warm.x) and cold.characters == warm.characters
+    assert capfd.readouterr() == ("", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["font_alphabets_1.cache"]
+
+
+def test_loading_is_far_quicker_than_drawing(tmp_path):
+    """A ratio of two times on the same machine: what is loaded is twenty times what is drawn."""
+    font_alphabets()
+    times = []
+    for call in (lambda: font_alphabets(tmp_path, per_class=1), font_alphabets):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    assert times[1] < times[0] / 5, times
+
+
+@pytest.mark.parametrize("watching", [True, False])
+def test_a_bar_is_shown_to_a_person_and_to_no_program(watching, monkeypatch):
+    """A kernel that takes input has a person before it; the bar is then cleared away at the end."""
+    shown, cleared = [], []
+
+    class Kernel:
+        _allow_stdin = watching
+
+    class Shell:
+        kernel = Kernel()
+
+    def bar(items, *arguments, **named):
+        shown.append(named)
+        return items
+
+    monkeypatch.setattr("IPython.get_ipython", lambda: Shell())
+    monkeypatch.setattr("tqdm.auto.tqdm", bar)
+    monkeypatch.setattr("IPython.display.clear_output", lambda: cleared.append(True))
+    assert list(fonts._watched(iter("abc"), 3)) == list("abc")
+    assert (len(shown), len(cleared)) == ((1, 1) if watching else (0, 0))
+
+
+def test_a_kernel_says_whether_it_takes_input():
+    """What `_watched` reads is there in the installed ipykernel."""
+    from ipykernel.kernelbase import Kernel
+
+    assert Kernel._allow_stdin.default_value is False
+
+
+@pytest.mark.parametrize("per_class", [0, 2.5, "20", None])
+def test_a_bad_number_is_refused(tmp_path, per_class):
+    with pytest.raises(ValueError, match=r"per_class = .*1 or more"):
+        font_alphabets(tmp_path, per_class=per_class)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_figure_has_a_row_for_each_alphabet(alphabets):
+    figure = plots.alphabets(alphabets)
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert len(words) == len(alphabets.names) + 3
+    for name in alphabets.names:
+        assert sum(word.startswith(f"{name}, ") for word in words) == 1
+
+
+# ------------------------------------------------------------------------------ few-shot tasks
+
+
+def numbered(sizes=(6, 9, 6, 7), shuffle=True):
+    """Examples that carry their class and their own number, (N, 2), in random order."""
+    y = torch.cat([torch.full((size,), label) for label, size in enumerate(sizes)])
+    if shuffle:
+        y = y[torch.randperm(len(y), generator=generator(9))]
+    return Data(torch.stack([y.double(), torch.arange(len(y)).double()], dim=1), y)
+
+
+def test_tasks_have_the_shapes_asked_for(alphabets):
+    task = few_shot_tasks(alphabets.part("test"), ways=4, shots=2, queries=3)(6, generator())
+    assert task.support.x.shape == (6, 8, 1, 28, 28) and task.query.x.shape == (6, 12, 1, 28, 28)
+    assert task.support.y.shape == (6, 8) and task.query.y.shape == (6, 12)
+    assert task.support.x.dtype == torch.get_default_dtype() and task.support.y.dtype == torch.int64
+    assert task.support.x.min() >= 0 and 0.99 < task.support.x.max() <= 1
+
+
+def test_labels_within_a_task_name_one_class_each_and_no_example_comes_twice():
+    task = few_shot_tasks(numbered(), ways=3, shots=2, queries=4)(200, generator())
+    for index in range(200):
+        examples = torch.cat([task.support.x[index, :, 1], task.query.x[index, :, 1]])
+        assert len(examples.unique()) == 3 * 6
+        classes = {}
+        for x, y in ((task.support.x[index], task.support.y[index]), (task.query.x[index], task.query.y[index])):
+            for row, label in zip(x[:, 0].tolist(), y.tolist(), strict=True):
+                classes.setdefault(label, set()).add(row)
+        assert sorted(classes) == [0, 1, 2] and all(len(names) == 1 for names in classes.values())
+        assert len(set.union(*classes.values())) == 3
+
+
+def test_classes_and_examples_are_drawn_evenly():
+    """Every class in every position, and every example of a class, equally often (4 standard errors)."""
+    tasks = 4000
+    data = numbered()
+    task = few_shot_tasks(data, ways=2, shots=1, queries=2)(tasks, generator())
+    first = task.support.x[:, 0]
+    share = torch.bincount(first[:, 0].long(), minlength=4) / tasks
+    assert (share - 0.25).abs().max() < 4 * (0.25 * 0.75 / tasks) ** 0.5
+    for label in range(4):
+        drawn = first[first[:, 0] == label][:, 1].long()
+        counts = torch.bincount(drawn, minlength=len(data.y))[data.y == label].double() / len(drawn)
+        even = 1 / len(counts)
+        assert (counts - even).abs().max() < 4 * (even / len(drawn)) ** 0.5
+
+
+def test_equal_seeds_give_equal_tasks_and_a_generator_goes_on():
+    family, source = few_shot_tasks(numbered(), ways=2, shots=1, queries=1), generator(3)
+    one, two = family(5, generator(3)), family(5, source)
+    assert torch.equal(one.query.x, two.query.x)
+    assert not torch.equal(family(5, source).query.x, two.query.x)
+
+
+def test_real_inputs_are_left_as_they_are():
+    data = numbered()
+    task = few_shot_tasks(data, ways=2, shots=1, queries=1)(3, generator())
+    assert task.query.x.dtype == data.x.dtype and task.query.x.max() > 1
+
+
+@pytest.mark.parametrize("name", ["ways", "shots", "queries", "n_tasks"])
+@pytest.mark.parametrize("count", [0, 1.5, "5", None])
+def test_bad_numbers_are_refused(name, count):
+    with pytest.raises(ValueError, match=rf"{name} = .*1 or more"):
+        if name == "n_tasks":
+            few_shot_tasks(numbered(), 2, 1, 1)(count, generator())
+        else:
+            few_shot_tasks(numbered(), **({"ways": 2, "shots": 1, "queries": 1} | {name: count}))
+
+
+def test_too_few_classes_or_examples_are_named():
+    with pytest.raises(ValueError, match=r"ways = 5, but the data have 4 classes"):
+        few_shot_tasks(numbered(), 5, 1, 1)
+    with pytest.raises(ValueError, match=r"has 6 examples; 2 shots and 5 queries need 7"):
+        few_shot_tasks(numbered(), 4, 2, 5)
+
+
+def test_drawing_tasks_costs_little_beside_reading_their_images(alphabets):
+    """A ratio: at most ten times the time of copying as many images, the floor of any sampler."""
+    part = alphabets.part("training")
+    family, source = few_shot_tasks(part), generator()
+    index = torch.randint(len(part.x), (100 * 80,), generator=source)
+
+    def best(call):
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert best(lambda: family(100, source)) < 10 * best(lambda: part.x[index].double())
