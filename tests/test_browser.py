@@ -193,7 +193,9 @@ def drive(seen: Seen, slider: int) -> None:
     seen.message.get_by_text("“a lot” is not a number").wait_for()
     assert f"= {value} is kept" in seen.message.inner_text()
     assert seen.line() == typed[0]
-    assert seen.boxes.nth(slider).input_value() == value
+    from playwright.sync_api import expect
+
+    expect(seen.boxes.nth(slider)).to_have_value(value)  # waits: the words arrive before the box is put back
 
     seen.drag(slider, 60 if rising else -60)
     dragged = seen.wait(typed[0])

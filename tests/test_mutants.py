@@ -116,7 +116,12 @@ def failures(folder: Path, target: str) -> list[str]:
     run = subprocess.run(
         [sys.executable, "-c", SMOKE, *options, str(ROOT / target)],
         cwd=folder,  # where `python -c` looks for metautil first
-        env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ
+        | {
+            "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HYPOTHESIS_PROFILE": "catch",
+        },
         capture_output=True,
         text=True,
         timeout=300,

@@ -179,6 +179,8 @@ def _shape(value: Any) -> Any:
 def _describe(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, (tuple, list)) and len(value) > 4:
+        return f"a {type(value).__name__} of {len(value)} items"
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)}: " + ", ".join(_describe(item) for item in value)
     return f"{value!r} of type {type(value).__name__}"

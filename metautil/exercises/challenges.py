@@ -257,8 +257,8 @@ check_challenge_2 = Challenge(
     "moves by no more than 0.05.",
     _same_limit,
     lambda eta, lam, rule, optimiser: (
-        f"λ/η = {number(lam / eta)} as at the start: under the printed rule λ has to follow η, because it is a step "
-        "size of its own."
+        f"λ/η = {number(lam / eta)}, and it was 10 at the start: under the printed rule λ has to follow η, because it is "
+        "a step size of its own."
     ),
 )
 

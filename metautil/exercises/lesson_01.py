@@ -216,7 +216,7 @@ def _summed(x: Tensor, y: Tensor) -> Callable[[Tensor], Tensor]:
 
 check_learner = Curried(
     number="1.2",
-    call="learner(x, y)(query) with x (N, d), y (N,) in 0, 1, 2 and query (n, d)",
+    call="answer_2(x, y)(query) with x (N, d), y (N,) in 0, 1, 2 and query (n, d)",
     reference=_nearest_mean,
     inputs=_points,
     outer=2,
@@ -286,7 +286,7 @@ def _slope(W: Tensor, x: Tensor) -> Tensor:
 
 check_pull_back = Exercise(
     number="1.3",
-    call="pull_back(W, x, u) with shapes (n, n), (n,), (n,)",
+    call="answer_3(W, x, u) with shapes (n, n), (n,), (n,)",
     reference=lambda W, x, u: W.T @ (_slope(W, x) * u),
     inputs=_layer,
     mistakes=(
@@ -377,7 +377,7 @@ def _swapped(support: Tensor, query: Tensor) -> Callable[[Tensor], Tensor]:
 
 check_meta_learner = Curried(
     number="1.4",
-    call="meta(support, query)(new) with shapes (tasks, K), (tasks, Q) and (K,)",
+    call="answer_4(support, query)(new) with shapes (tasks, K), (tasks, Q) and (K,)",
     reference=_shrinking,
     inputs=_many_tasks,
     outer=2,

@@ -201,7 +201,7 @@ check_spread = Exercise(
             lambda losses: losses.std(correction=0) / math.sqrt(len(losses)),
             (
                 "With a single loss, what would your variance be, and how sure would you claim to be?",
-                "The mean was chosen by the same losses, so their squares around it are too small by (N − 1)/N on average.",
+                "The mean was chosen by the same losses: their mean square around it is too small by (N − 1)/N, as a factor, on average.",
                 "Divide the sum of squares by N − 1 (torch's .std() does so).",
             ),
         ),

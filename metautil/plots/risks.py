@@ -51,7 +51,7 @@ def constant_risks(y_star: Tensor) -> Figure:
     right.plot(labels, np.full(len(labels), 0.6), "|", color=BLACK, markersize=12)
     right.text(labels[0], 0.75, "labels", fontsize=9)
     left.set(xlabel="error y − y*", ylabel="loss ℓ", title="two losses")
-    right.set(xlabel="constant prediction c", ylabel="risk, share of its minimum", ylim=(0.4, 4), title="two risks")
+    right.set(xlabel="constant prediction c", ylabel="risk ÷ its minimum", ylim=(0.4, 4), title="two risks")
     left.legend()
     right.legend(loc="upper left")
     return figure
@@ -161,7 +161,9 @@ def risk_surface(sets: int = 100, seed: int = 2) -> Scene:
     ]
     (cloud,) = right.plot([], [], ".", color=BLUE, markersize=4, label="minimisers")
     (ring,) = right.plot([], [], ":", color=BLUE, linewidth=2, label="95% circle")
-    (best,) = right.plot([], [], "D", color=VERMILION, markersize=7, markeredgecolor=BLACK, label="its minimiser")
+    (best,) = right.plot(
+        [], [], "D", color=VERMILION, markersize=7, markeredgecolor=BLACK, label="minimiser of this data set"
+    )
     (star,) = right.plot(*truth.numpy(), "*", color=BLACK, markersize=11, label="true minimiser", zorder=4)
     figure.legend(*right.get_legend_handles_labels(), loc="outside right center", fontsize=9)
 

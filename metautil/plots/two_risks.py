@@ -69,10 +69,11 @@ def two_risks(D: Data, T: Data) -> Scene:
     middle.legend(loc="lower left", fontsize=8, frameon=True)
 
     right.plot(front_T.numpy(), front_D.numpy(), color=BLACK, linewidth=1.5, label="Pareto front")
+    right.plot([0, 4], [0, 4], ":", color=GREY, linewidth=1, label="both risks equal")
     right.set(xlabel="risk on T", ylabel="risk on D")
     right.set(xlim=(-0.2, 1.05 * float(front_T.max())), ylim=(-0.3, 1.05 * float(front_D.max())))
     right.set_title("the same path as a front", fontsize=10)
-    (tangent,) = right.plot([0, 1], [0, 1], "--", color=GREEN, linewidth=1.5, label="tangent, slope −λ")
+    (tangent,) = right.plot([0, 1], [0, 1], "--", color=GREEN, linewidth=2.5, label="tangent, slope −λ")
     right.legend(loc="upper right", fontsize=9)
     (line,) = left.plot([0, 1], [0, 0], "-", color=BLACK, linewidth=2)
     ring = {"color": BLACK, "markersize": 10, "markerfacecolor": GREEN, "markeredgewidth": 1.5}
@@ -86,7 +87,7 @@ def two_risks(D: Data, T: Data) -> Scene:
         line.set_data(span[:, 1].numpy(), (span @ theta).numpy())
         here.set_data(*theta[:, None].numpy())
         on_front.set_data([on_T], [on_D])
-        reach = 0.22 / np.hypot(1 / width, lam / height)  # a fixed length on the page
+        reach = 0.35 / np.hypot(1 / width, lam / height)  # a fixed length on the page
         tangent.set_data([on_T - reach, on_T + reach], [on_D + lam * reach, on_D - lam * reach])
         return (
             f"θ(λ) = ({number(theta[0])}, {number(theta[1])}) · risk on D {number(on_D)} · risk on T {number(on_T)} · "

@@ -179,9 +179,19 @@ def draw_stable(generator):
     return H_D, real(generator, p), H_T, real(generator, p), real(generator, p), positive(generator, 1).item()
 
 
-def derived_verdicts(H_D, b_D, H_T, b_T, start, lam):
+def draw_steps(generator):
+    """Bowls, and step sizes on both sides of the border, but for those within a fiftieth of it."""
+    bowls = draw_stable(generator)
+    H_D, _, H_T, _, _, lam = bowls
+    steepness = torch.linalg.eigvalsh(H_D + lam * H_T)[-1]
+    etas = (0.1 + 4 * torch.rand(40, generator=generator, dtype=torch.float64)) / steepness
+    clear = (etas * steepness - 2).abs() > 0.04
+    return (*bowls, etas[clear].tolist())
+
+
+def derived_verdicts(H_D, b_D, H_T, b_T, start, lam, etas):
     H, b = H_D + lam * H_T, b_D + lam * b_T
-    rules = [derived(lam, sgd(share / rayleigh(H))) for share in SHARES]
+    rules = [derived(lam, sgd(eta)) for eta in etas]
     paths = [walk(rule, H_D, b_D, H_T, b_T, start, 600) for rule in rules]
     return verdicts(paths, torch.linalg.solve(H, b))
 
@@ -369,7 +379,7 @@ FORMULAS = {
     "4.10": Formula(
         r"\lambda_{\text{printed}} = \eta\, \lambda",
         "condition", draw_bowls,
-        lambda *bowls: walk(printed(ETA, ETA * bowls[-1]), *bowls[:-1], 20),
+        lambda *bowls: walk(derived(bowls[-1], sgd(ETA)), *bowls[:-1], 20),
         lambda *bowls: loops(*bowls[:-1], 20, ETA, ETA * bowls[-1]),
         lambda *bowls: loops(*bowls[:-1], 20, ETA, bowls[-1]),
     ),
@@ -382,13 +392,9 @@ FORMULAS = {
     "4.12": Formula(
         r"\text{derived rule: } \theta_k \to \theta(\lambda) \text{ for every } \theta_0 \quad \Longleftrightarrow"
         r" \quad 0 < \eta\, L(H_D + \lambda H_T) < 2",
-        "condition", draw_stable, derived_verdicts,
-        lambda H_D, b_D, H_T, b_T, start, lam: [
-            share / curvature(H_D, H_T, 1, lam) * curvature(H_D, H_T, 1, lam) < 2 for share in SHARES
-        ],
-        lambda H_D, b_D, H_T, b_T, start, lam: [
-            share / curvature(H_D, H_T, 1, lam) * curvature(H_D, H_T, 1, 0) < 1 for share in SHARES
-        ],
+        "condition", draw_steps, derived_verdicts,
+        lambda H_D, b_D, H_T, b_T, start, lam, etas: [eta * curvature(H_D, H_T, 1, lam) < 2 for eta in etas],
+        lambda H_D, b_D, H_T, b_T, start, lam, etas: [eta * curvature(H_D, H_T, 1, 0) < 2 for eta in etas],
     ),
     "4.13": Formula(
         r"\text{printed rule: } \theta_k \to \theta(\lambda / \eta) \text{ for every } \theta_0 \quad"
