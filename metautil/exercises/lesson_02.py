@@ -201,7 +201,7 @@ check_spread = Exercise(
             lambda losses: losses.std(correction=0) / math.sqrt(len(losses)),
             (
                 "With a single loss, what would your variance be, and how sure would you claim to be?",
-                "The mean was chosen by the same losses: their mean square around it is too small by (N − 1)/N, as a factor, on average.",
+                "The mean was chosen by the same losses. On average their mean square around it is (N − 1)/N of the variance.",
                 "Divide the sum of squares by N − 1 (torch's .std() does so).",
             ),
         ),
