@@ -15,7 +15,7 @@ from ipykernel.kernelspec import RESOURCES, get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from traitlets import default
 
@@ -39,6 +39,10 @@ class NotebookError(Exception):
     def __init__(self, index: int, error: str, trace: str = "") -> None:
         super().__init__(error)
         self.index, self.error, self.trace = index, error, trace
+
+
+PATIENCE = 120
+"""Seconds that a cell may take. No lesson's cell comes near; a kernel whose answer was lost would be waited for for ever."""
 
 
 @dataclass
@@ -117,7 +121,7 @@ def run(
         notebook,
         kernel_manager_class=_KernelHere,
         kernel_name="python3",
-        timeout=None,
+        timeout=PATIENCE,
         record_timing=False,
         resources={"metadata": {"path": str(folder)}},
         extra_arguments=["--IPKernelApp.log_level=40"],  # errors only: no warning about local TCP at each start
@@ -147,6 +151,8 @@ def run(
             raise client.first_error
     except CellExecutionError as error:
         raise client.first_error or NotebookError(at, f"{error.ename}: {error.evalue}", error.traceback) from None
+    except CellTimeoutError:
+        raise client.first_error or NotebookError(at, f"the kernel did not answer within {PATIENCE} s") from None
     except DeadKernelError as error:
         raise NotebookError(at, f"{error}: out of memory, or a crash in compiled code") from None
     except AssertionError:  # what nbclient stumbles over when Ctrl-C or SIGTERM has made it close the kernel
