@@ -370,7 +370,7 @@ class Panel:
             self.bars[name].observe(lambda change, name=name: self._dragged(name, change["new"]), "value")
             self.boxes[name].observe(lambda change, name=name: self._typed(name, change["new"]), "value")
         self.reset = ipywidgets.Button(description="Reset", tooltip="Back to the values at the start")
-        self.reset.on_click(lambda _: self.set(**self.defaults))
+        self.reset.on_click(lambda _: self.restart())
         self.message, self.readout = ipywidgets.HTML(), ipywidgets.HTML()
         png, self.line = self._draw()
         self.picture = _Picture(
@@ -379,9 +379,18 @@ class Panel:
         )  # fmt: skip
         self.readout.value = _status(self.line)
         rows = [self._row(name, f"{column}ch") for name in sliders]
-        self.widget = ipywidgets.VBox([*rows, ipywidgets.HBox([self.reset, self.message]), self.picture, self.readout])
+        buttons = ipywidgets.HBox([*self._tools(), self.message], layout={"flex_flow": "row wrap"})
+        self.widget = ipywidgets.VBox([*rows, buttons, self.picture, self.readout])
         for name in ("widget", "picture", "readout", "message"):
             getattr(self, name).add_class(f"metautil-{name}")
+
+    def _tools(self) -> list[ipywidgets.Widget]:
+        """The buttons beneath the controls."""
+        return [self.reset]
+
+    def restart(self) -> None:
+        """What the reset button does."""
+        self.set(**self.defaults)
 
     def _row(self, name: str, column: str) -> ipywidgets.HBox:
         if name in self.buttons:  # a label of their own: with a description the buttons would go beneath it

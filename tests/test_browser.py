@@ -35,7 +35,7 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 def has_sliders(notebook: Path) -> bool:
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     tagged = ["".join(cell["source"]) for cell in cells if "figure" in cell["metadata"].get("tags", [])]
-    return any(re.search(r"\bshow\(", source) for source in tagged)
+    return any(re.search(r"\b(?:show|drive)\(", source) for source in tagged)
 
 
 NOTEBOOKS = [path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if has_sliders(path)]
@@ -87,6 +87,36 @@ scene = Scene(figure, [line], move, "A line with a high and a low end.")
 """,
     """
 show(scene, eta=Slider("η", "step size", 0.01, 1, default=0.1), side=Choice("side", ("left", "right"), default="left"))
+""",
+]
+
+# A process whose tick keeps the kernel busy for about as long as a tick of lesson 06 does, and refuses a step of 1.
+DRIVE = [
+    """
+import time
+from matplotlib.figure import Figure
+from metautil.driving import Leg, drive
+from metautil.sliders import Scene, Slider
+
+figure = Figure(figsize=(4, 2))
+line, = figure.add_subplot(xlim=(0, 40), ylim=(0, 6)).plot([0], [0])
+done = []
+def move(state, eta):
+    line.set_data(range(len(state)), state)
+    return f"tick {len(state) - 1} at {state[-1]:.4f}"
+def advance(state, eta):
+    if eta == 1:
+        raise FloatingPointError("the step is too long")
+    end = time.perf_counter() + 0.03
+    while time.perf_counter() < end:
+        pass
+    done.append(eta)
+    return (*state, state[-1] + eta)
+scene = Scene(figure, [line], move, "A line that grows.")
+""",
+    """
+drive(scene, lambda: (0.0,), advance, [Leg(5, {"eta": 0.5})], limit=400,
+      eta=Slider("η", "step size", 0.01, 1, default=0.1))
 """,
 ]
 
@@ -246,6 +276,8 @@ def test_a_notebook_in_lab(notebook: Path, lab: Lab, chromium: Chromium) -> None
         page.locator(".metautil-widget").first.wait_for()
         for position in range(page.locator(".metautil-widget").count()):
             seen = Seen(page, position)
+            if seen.panel.locator("xpath=self::*[contains(@class, 'metautil-drive')]").count():
+                continue  # a process has its own test
             assert seen.handles.count() == seen.boxes.count()
             assert seen.handles.count() + seen.choices.count() >= 1
             for slider in range(seen.handles.count()):
@@ -282,6 +314,96 @@ def test_a_choice_in_lab(lab: Lab, chromium: Chromium) -> None:
             page.keyboard.press(key)
         assert "side = right" in seen.wait(start[0])[0]
         seen.panel.screenshot(path=SCREENSHOTS / "choice.png")
+
+
+def ask(page: object, code: str) -> tuple[str, float]:
+    """What a cell with ``code`` prints, and the seconds until it is done."""
+    return page.evaluate(
+        """async code => {
+            const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            const future = kernel.requestExecute({code});
+            let text = '';
+            future.onIOPub = message => { text += message.content.text ?? ''; };
+            const begin = performance.now();
+            await future.done;
+            return [text.trim(), (performance.now() - begin) / 1000];
+        }""",
+        code,
+    )
+
+
+def ticks(page: object) -> int:
+    return int(ask(page, "print(len(done))")[0])
+
+
+def goes_on(page: object) -> bool:
+    before = ticks(page)
+    page.wait_for_timeout(400)
+    return ticks(page) > before
+
+
+def test_a_process_is_driven_in_lab(lab: Lab, chromium: Chromium) -> None:
+    """Start, pause, step, reset, a slider meanwhile; the kernel answers; closing or running the cell again stops it."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in DRIVE])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, lab.folder / "drive.ipynb")
+    again = "async () => await jupyterapp.commands.execute('notebook:run-cell')"
+    with run_notebook(chromium, lab, "drive.ipynb") as page:
+        page.locator(".metautil-drive").wait_for()
+        assert errors(page) == []
+        seen = Seen(page)
+        button = lambda name: seen.panel.get_by_role("button", name=name, exact=True)  # noqa: E731
+        scripted = seen.look()
+        assert "η = 0.5 · tick 5 at 2.5000" in scripted[0] and not goes_on(page)
+
+        button("Step").click()
+        assert "tick 6 at 3.0000" in seen.wait(scripted[0])[0]
+        button("Reset").click()
+        fresh = seen.wait("η = 0.5 · tick 6 at 3.0000")
+        assert "η = 0.1 · tick 0 at 0.0000" in fresh[0]
+
+        button("Start").click()
+        button("Pause").wait_for()
+        assert goes_on(page)
+        answers = [ask(page, "print(sum(range(10)))") for _ in range(5)]
+        assert [text for text, _ in answers] == ["45"] * 5 and max(seconds for _, seconds in answers) < 1
+        seen.type(0, "0.2")  # while it runs
+        seen.panel.get_by_text("η = 0.2 · tick").wait_for()
+        page.wait_for_timeout(200)
+        button("Pause").click()
+        button("Start").wait_for()
+        assert not goes_on(page)
+        etas = ask(page, "print(*done[6:])")[0].split()  # after five ticks of the script and one step
+        assert etas == sorted(etas) and set(etas) == {"0.1", "0.2"}
+        stopped = seen.look()
+        tick = int(re.search(r"tick (\d+)", stopped[0])[1])
+        assert tick == len(etas) and inside_changed(fresh[1], stopped[1])
+        seen.panel.screenshot(path=SCREENSHOTS / "drive.png")
+
+        button("Step").click()
+        assert f"tick {tick + 1} at" in seen.wait(stopped[0])[0]
+        seen.type(0, "1")
+        button("Start").click()
+        seen.message.get_by_text("Stopped: the step is too long").wait_for()
+        button("Start").wait_for()
+        assert f"tick {tick + 1} at" in seen.line() and not goes_on(page)
+
+        button("Reset").click()
+        button("Start").click()
+        button("Pause").wait_for()
+        assert goes_on(page)
+        page.evaluate(again)  # the last cell is the active one
+        page.wait_for_function("() => document.querySelectorAll('.metautil-drive').length === 1")
+        page.wait_for_timeout(300)
+        assert not goes_on(page), "running the cell again has to stop the training"
+
+        button("Start").click()
+        button("Pause").wait_for()
+        assert goes_on(page)
+        page.evaluate("async () => await jupyterapp.commands.execute('notebook:clear-cell-output')")
+        page.locator(".metautil-drive").wait_for(state="detached")
+        page.wait_for_timeout(300)
+        assert not goes_on(page), "closing the output has to stop the training"
 
 
 def test_what_goes_wrong_is_seen(lab: Lab, chromium: Chromium) -> None:
