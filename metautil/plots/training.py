@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 from torch import Tensor
 
-from metautil.plots.base import BLACK, BLUE, GREY, ORANGE, VERMILION
+from metautil.plots.base import BLACK, BLUE, ORANGE, VERMILION
 from metautil.printing import number
 from metautil.sliders import Scene
 from metautil.statistics import Estimate
@@ -36,14 +35,19 @@ def driven_training(epochs: int) -> Scene:
     styles = {"D": ("s--", ORANGE), "T": ("o-", BLUE)}
     look = {"markersize": 3, "markevery": 4, "linewidth": 1.5}
     accuracies, risks = (
-        [axes.plot([], [], style, color=colour, label=f"{name}: {what}", **look)[0] for name, (style, colour) in styles.items()]
+        [
+            axes.plot([], [], style, color=colour, label=f"{name}: {what}", **look)[0]
+            for name, (style, colour) in styles.items()
+        ]
         for axes, what in ((left, "accuracy"), (middle, "risk"))
     )
     settings = [
         right.plot([], [], style, color=colour, label=label, drawstyle="steps-pre", linewidth=1.8)[0]
         for style, colour, label in (("-", BLACK, "λ, weight of T"), ("--", VERMILION, "η, step size"))
     ]
-    now = [right.plot([], [], marker, color=colour, markersize=7)[0] for marker, colour in (("<", BLACK), ("<", VERMILION))]
+    now = [
+        right.plot([], [], marker, color=colour, markersize=7)[0] for marker, colour in (("<", BLACK), ("<", VERMILION))
+    ]
     left.legend(loc="lower right")
     middle.legend(loc="lower left")
     right.legend(loc="upper right")
@@ -56,7 +60,9 @@ def driven_training(epochs: int) -> Scene:
         for line, column in zip(accuracies, (3, 4), strict=True):
             line.set_data(time, 100 * rows[:, column])
         for line, column in zip(settings, (5, 6), strict=True):
-            line.set_data(time[1:], rows[1:, column].clip(7e-4, 200))  # the first row is the start, which nothing led to
+            line.set_data(
+                time[1:], rows[1:, column].clip(7e-4, 200)
+            )  # the first row is the start, which nothing led to
         for mark, value in zip(now, (lam, eta), strict=True):
             mark.set_data([time[-1]], [max(value, 7e-4)])
         epoch, risk_D, risk_T, on_D, on_T, _, _ = rows[-1]
@@ -71,3 +77,82 @@ def driven_training(epochs: int) -> Scene:
         "a mark at its present value."
     )
     return Scene(figure, [*accuracies, *risks, *settings, *now], move, alt)
+
+
+def stored_sweep(lams: Sequence[float], on_T: Sequence[Estimate], on_D: Sequence[Estimate]) -> Figure:
+    """Accuracy on T and on D over λ, means over seeds with their intervals; call `still` on it.
+
+    Parameters
+    ----------
+    lams : sequence of float
+        Ascending, n of them; the first may be 0. Drawn at equal distances.
+    on_T, on_D : sequence of Estimate
+        As fractions, n each.
+    """
+    figure = Figure(figsize=(6.6, 3.6), layout="constrained")
+    axes = figure.add_subplot(
+        xlabel="λ, weight of the new task (not to scale)", ylabel="accuracy, held out (%)", ylim=(60, 100)
+    )
+    place = np.arange(len(lams))
+    axes.set_xticks(place, [number(lam) for lam in lams])
+    looks = {"D: font digits": (on_D, "s--", ORANGE), "T: real scans": (on_T, "o-", BLUE)}
+    for label, (estimates, style, colour) in looks.items():
+        mean, low, high = 100 * np.array(estimates).T
+        axes.errorbar(
+            place, mean, [mean - low, high - mean], fmt=style, color=colour, capsize=4, markersize=5, label=label
+        )
+    axes.legend(loc="center right")
+    return figure
+
+
+def confusion(counts: np.ndarray) -> Figure:
+    """How often each true class (row) was read as each class (column); call `still` on it.
+
+    Parameters
+    ----------
+    counts : ndarray
+        Shape (C, C), as from scikit-learn's ``confusion_matrix``.
+    """
+    figure = Figure(figsize=(5.4, 4.6), layout="constrained")
+    axes = figure.add_subplot(xlabel="class that was read", ylabel="true class")
+    shares = counts / counts.sum(1, keepdims=True)
+    drawn = axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
+    figure.colorbar(drawn, ax=axes, label="share of the true class")
+    axes.set_xticks(range(len(counts)))
+    axes.set_yticks(range(len(counts)))
+    axes.grid(False)
+    for true, row in enumerate(counts):
+        for read, count in enumerate(row):
+            if count:
+                dark = shares[true, read] > 0.5
+                axes.text(
+                    read, true, str(count), ha="center", va="center", fontsize=8, color="white" if dark else BLACK
+                )
+    return figure
+
+
+def filters(kernels: Tensor, scan: Tensor, responses: Tensor) -> Figure:
+    """The kernels of a first layer above what each makes of one picture; call `still` on it.
+
+    Parameters
+    ----------
+    kernels : Tensor
+        Shape (F, 1, 3, 3).
+    scan : Tensor
+        The picture, shape (1, height, width).
+    responses : Tensor
+        Its maps after the ReLU, shape (F, height', width').
+    """
+    count = len(kernels)
+    figure = Figure(figsize=(1.1 * (count + 1), 2.6), layout="constrained")
+    axes = figure.subplots(2, count + 1)
+    largest = float(kernels.abs().max())
+    axes[0, 0].set_title("the scan", fontsize=9)
+    axes[0, 0].imshow(scan[0].numpy(), cmap="gray_r", vmin=0, vmax=1)
+    for index in range(count):
+        axes[0, index + 1].imshow(kernels[index, 0].numpy(), cmap="RdBu", vmin=-largest, vmax=largest)
+        axes[0, index + 1].set_title(f"kernel {index + 1}", fontsize=9)
+        axes[1, index + 1].imshow(responses[index].numpy(), cmap="gray_r", vmin=0, vmax=float(responses.max()))
+    for cell in axes.flat:
+        cell.set_axis_off()
+    return figure
