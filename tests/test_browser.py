@@ -277,7 +277,9 @@ def test_a_notebook_in_lab(notebook: Path, lab: Lab, chromium: Chromium) -> None
         for position in range(page.locator(".metautil-widget").count()):
             seen = Seen(page, position)
             if seen.panel.locator("xpath=self::*[contains(@class, 'metautil-drive')]").count():
-                continue  # a process has its own test
+                run_for_a_while(seen)
+                seen.panel.screenshot(path=SCREENSHOTS / f"{notebook.stem}_panel_{position + 1}.png")
+                continue
             assert seen.handles.count() == seen.boxes.count()
             assert seen.handles.count() + seen.choices.count() >= 1
             for slider in range(seen.handles.count()):
@@ -340,6 +342,28 @@ def goes_on(page: object) -> bool:
     before = ticks(page)
     page.wait_for_timeout(400)
     return ticks(page) > before
+
+
+def run_for_a_while(seen: Seen) -> None:
+    """Start, see the figure grow while the kernel answers, pause, and go back to the start and its settings."""
+    start, (page, panel) = seen.look(), (seen.page, seen.panel)
+    panel.get_by_role("button", name="Start", exact=True).click()
+    for _ in range(3):
+        _, seconds = ask(page, "sum(range(10))")
+        assert seconds < 1, "another cell has to run within a second while a process is driven"
+    page.wait_for_timeout(500)
+    panel.get_by_role("button", name="Pause", exact=True).click()
+    grown = seen.wait(start[0])
+    assert inside_changed(start[1], grown[1])
+    for slider in range(seen.handles.count()):
+        seen.handles.nth(slider).focus()
+        page.keyboard.press("ArrowRight")
+        turned = seen.wait(grown[0])
+        assert inside_changed(grown[1], turned[1])
+        grown = turned
+    panel.get_by_role("button", name="Step", exact=True).click()
+    seen.wait(grown[0])
+    assert seen.message.inner_text() == ""
 
 
 def test_a_process_is_driven_in_lab(lab: Lab, chromium: Chromium) -> None:

@@ -135,7 +135,9 @@ def test_32_bits_are_enough():
         right = solution_of(name)
 
         def short(*arguments, right=right):
-            value = right(*(item.float() if isinstance(item, torch.Tensor) else item for item in arguments))
+            value = right(
+                *(item.float() if torch.is_tensor(item) and item.is_floating_point() else item for item in arguments)
+            )
             return (lambda query: value(query.float())) if callable(value) else value
 
         for generator in generators():

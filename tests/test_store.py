@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 
 from benchmarks import run, verify
 from benchmarks.store import RESULTS, Store, quote
+from metautil.results import stored
 
 CASE = {"accuracy": (0.5, "fraction")}
 
@@ -106,6 +108,19 @@ def test_unknown_quotes_are_errors(tmp_path, key):
     run.run("toy", toy(), tmp_path)
     with pytest.raises(KeyError):
         quote(key, tmp_path)
+
+
+def test_lessons_read_what_is_stored(tmp_path):
+    run.run("toy", toy(), tmp_path)
+    Store("single", tmp_path).record("one seed", 0, CASE)
+    found = stored("toy", tmp_path)
+    row = Store("toy", tmp_path).row("b", "accuracy")
+    assert found["b"]["accuracy"] == (row["mean"], *row["interval"]) and list(found) == ["a=0.1", "b"]
+    alone = stored("single", tmp_path)["one seed"]["accuracy"]
+    assert alone.mean == 0.5 and math.isnan(alone.low) and math.isnan(alone.high)
+    with pytest.raises(FileNotFoundError, match="there are: single, toy"):
+        stored("none", tmp_path)
+    assert stored("lambda_sweep")["λ=0"]["accuracy_T"].mean == Store("lambda_sweep").row("λ=0", "accuracy_T")["mean"]
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)

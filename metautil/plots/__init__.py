@@ -2,20 +2,26 @@
 
 from metautil.plots.alphabets import adaptation_explorer, alphabets
 from metautil.plots.base import curves, images, still
+from metautil.plots.convolution import convolution_window
 from metautil.plots.explorer import explorer
 from metautil.plots.quadratics import bowl_descent, parabola_descent
 from metautil.plots.risks import constant_risks, gap, risk_draws, risk_surface
 from metautil.plots.sweeps import sweep_explorer
+from metautil.plots.training import confusion, driven_training, filters, stored_sweep
 from metautil.plots.two_risks import dented_front, stability_map, two_risks
 
 __all__ = [
     "adaptation_explorer",
     "alphabets",
     "bowl_descent",
+    "confusion",
     "constant_risks",
+    "convolution_window",
     "curves",
     "dented_front",
+    "driven_training",
     "explorer",
+    "filters",
     "gap",
     "images",
     "parabola_descent",
@@ -23,6 +29,7 @@ __all__ = [
     "risk_surface",
     "stability_map",
     "still",
+    "stored_sweep",
     "sweep_explorer",
     "two_risks",
 ]
