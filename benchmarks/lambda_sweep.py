@@ -14,9 +14,9 @@ import torch
 import metautil
 from metautil.datasets import digits, font_digits
 from metautil.models import small_cnn
-from metautil.risks import cross_entropy, empirical_risk, normalised_joint_risk
-from metautil.tasks import Data, split_per_class
-from metautil.training import accuracy, minibatches, train_epoch
+from metautil.risks import MetaLoss, TaskLoss, cross_entropy
+from metautil.tasks import split_per_class
+from metautil.training import MetaLearner, accuracy, minibatches, train_epoch
 from metautil.updates import momentum
 
 LAMS = (0, 0.01, 0.1, 0.3, 1, 3, 10, 30)
@@ -41,11 +41,7 @@ def train(case: str, seed: int) -> dict[str, float]:
     validation = split_per_class(T.query, shots=10, generator=generator)
     model, rule = small_cnn(channels=(8, 16)), momentum(eta=ETA * share, beta=0.9)
 
-    def objective(theta: torch.Tensor, batch: Data) -> torch.Tensor:
-        risk_D = empirical_risk(model, theta, batch, cross_entropy)
-        risk_T = empirical_risk(model, theta, T.support, cross_entropy)
-        return normalised_joint_risk(risk_D, risk_T, lam)
-
+    objective = MetaLearner(MetaLoss(model, cross_entropy), TaskLoss(model, cross_entropy, T.support), lam)
     own = torch.Generator().manual_seed(seed)
     theta = model.init(own)
     state = rule.init(theta)

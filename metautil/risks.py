@@ -1,14 +1,17 @@
 """Losses ℓ, the empirical risk L_D, and the two ways to weigh two risks.
 
 A loss maps a batch of predictions and labels to one number per example; the risk is its mean. Keeping the two apart
-keeps the ½ of the loss and the 1/N of the risk visible.
+keeps the ½ of the loss and the 1/N of the risk visible. `MetaLoss` and `TaskLoss` are risks with all but their
+arguments filled in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from metautil.tasks import Data
@@ -64,17 +67,34 @@ def cross_entropy(y: Tensor, y_star: Tensor) -> Tensor:
     ValueError
         If the labels are not whole numbers of shape (..., N) in 0..C−1.
     """
-    if y_star.dtype != torch.int64 or y_star.shape != y.shape[:-1]:
-        raise ValueError(
-            f"Labels have shape {tuple(y_star.shape)} and type {y_star.dtype}; class numbers of type int64 and shape "
-            f"{tuple(y.shape[:-1])} are expected beside scores of shape {tuple(y.shape)}."
-        )
-    if y_star.numel() and not 0 <= int(y_star.min()) <= int(y_star.max()) < y.shape[-1]:
-        raise ValueError(
-            f"Labels run from {int(y_star.min())} to {int(y_star.max())}; with {y.shape[-1]} scores per example they "
-            f"must lie in 0..{y.shape[-1] - 1}."
-        )
+    _check_classes(y, y_star)
     return -y.log_softmax(-1).gather(-1, y_star.unsqueeze(-1)).squeeze(-1)
+
+
+def half_squared_error_of_classes(y: Tensor, y_star: Tensor) -> Tensor:
+    """ℓ(y, y*) = ½ Σ_c (y_c − [c = y*])²: `half_squared_error` against the one-hot vector of the true class.
+
+    Takes what `cross_entropy` takes, so that either can be trained on the same data.
+
+    Parameters
+    ----------
+    y : Tensor
+        Outputs, shape (..., N, C); the best ones are 1 at the true class and 0 elsewhere.
+    y_star : Tensor
+        Class numbers 0..C−1, int64, shape (..., N).
+
+    Returns
+    -------
+    Tensor
+        Shape (..., N).
+
+    Raises
+    ------
+    ValueError
+        If the labels are not whole numbers of shape (..., N) in 0..C−1.
+    """
+    _check_classes(y, y_star)
+    return half_squared_error(y, F.one_hot(y_star, y.shape[-1]).to(y.dtype))
 
 
 def empirical_risk(model: Callable[[Tensor, Tensor], Tensor], theta: Tensor, data: Data, loss: Loss) -> Tensor:
@@ -104,6 +124,51 @@ def empirical_risk(model: Callable[[Tensor, Tensor], Tensor], theta: Tensor, dat
     if data.y.shape[0] == 0:
         raise ValueError("The data set is empty; the empirical risk is a mean over at least one example.")
     return loss(model(theta, data.x), data.y).mean()
+
+
+@dataclass(frozen=True)
+class MetaLoss:
+    """The data's risk as a mapping (θ, batch) → L_batch(θ): M and ℓ are settled, θ and the examples are not.
+
+    The mean over the batches of one size of a pass is, on average, L_D; so is the mean of their gradients ∇L_D.
+
+    Attributes
+    ----------
+    model : callable
+        (θ, x) → y.
+    loss : Loss
+        One number per example.
+    """
+
+    model: Callable[[Tensor, Tensor], Tensor]
+    loss: Loss
+
+    def __call__(self, theta: Tensor, batch: Data) -> Tensor:
+        """L_batch(θ), formula (0.3) on the examples of ``batch``; a scalar, differentiable in ``theta``."""
+        return empirical_risk(self.model, theta, batch, self.loss)
+
+
+@dataclass(frozen=True)
+class TaskLoss:
+    """The new task's risk as a mapping θ → L_T(θ): its few examples are settled too.
+
+    Attributes
+    ----------
+    model : callable
+        (θ, x) → y.
+    loss : Loss
+        One number per example.
+    support : Data
+        The labelled examples of the task. Those it is judged by stay outside.
+    """
+
+    model: Callable[[Tensor, Tensor], Tensor]
+    loss: Loss
+    support: Data
+
+    def __call__(self, theta: Tensor) -> Tensor:
+        """L_T(θ), formula (0.3) on the support set; a scalar, differentiable in ``theta``."""
+        return empirical_risk(self.model, theta, self.support, self.loss)
 
 
 def joint_risk(risk_D: Tensor, risk_T: Tensor, lam: float) -> Tensor:
@@ -136,3 +201,17 @@ def check_weight(lam: float) -> None:
     """Raise ValueError if ``lam`` cannot weigh a risk: λ must be a number ≥ 0."""
     if not 0 <= lam < float("inf"):  # NaN fails too
         raise ValueError(f"λ = {lam}; λ weighs a risk and must be a finite number ≥ 0.")
+
+
+def _check_classes(y: Tensor, y_star: Tensor) -> None:
+    """Raise ValueError if ``y_star`` (..., N) are no class numbers beside the scores ``y`` (..., N, C)."""
+    if y_star.dtype != torch.int64 or y_star.shape != y.shape[:-1]:
+        raise ValueError(
+            f"Labels have shape {tuple(y_star.shape)} and type {y_star.dtype}; class numbers of type int64 and shape "
+            f"{tuple(y.shape[:-1])} are expected beside scores of shape {tuple(y.shape)}."
+        )
+    if y_star.numel() and not 0 <= int(y_star.min()) <= int(y_star.max()) < y.shape[-1]:
+        raise ValueError(
+            f"Labels run from {int(y_star.min())} to {int(y_star.max())}; with {y.shape[-1]} scores per example they "
+            f"must lie in 0..{y.shape[-1] - 1}."
+        )
