@@ -15,12 +15,12 @@ import metautil
 from benchmarks.lambda_sweep import BATCH, EPOCHS
 from metautil.datasets import digits, font_digits
 from metautil.models import small_cnn
-from metautil.risks import MetaLoss, TaskLoss, cross_entropy, one_hot_squared_error
+from metautil.risks import MetaLoss, TaskLoss, cross_entropy, half_squared_error_of_classes
 from metautil.tasks import split_per_class
 from metautil.training import MetaLearner, accuracy, minibatches, train_epoch
 from metautil.updates import momentum
 
-LOSSES = {"cross-entropy": cross_entropy, "squared error to one-hot labels": one_hot_squared_error}
+LOSSES = {"cross-entropy": cross_entropy, "squared error to one-hot labels": half_squared_error_of_classes}
 ETAS = (0.01, 0.02, 0.05, 0.1, 0.2)
 CASES = dict.fromkeys(LOSSES, 10)
 LAM = 1.0

@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from torch.func import grad
 
 from metautil.models import small_cnn
-from metautil.risks import cross_entropy, half_squared_error, one_hot_squared_error
+from metautil.risks import cross_entropy, half_squared_error, half_squared_error_of_classes
 from tests.formulas import Formula, nearly_equal, positive, real, sizes
 
 
@@ -85,7 +85,7 @@ def both_gradients(scores, labels):
     def total(loss):
         return grad(lambda y: loss(y, labels).sum())(scores)
 
-    return torch.stack([total(one_hot_squared_error), total(cross_entropy)])
+    return torch.stack([total(half_squared_error_of_classes), total(cross_entropy)])
 
 
 def both_differences(scores, labels, softened=True):
@@ -116,7 +116,7 @@ def best_answers(p):
             options={"gtol": 1e-9},
         ).x
 
-    return np.stack([risk(one_hot_squared_error), torch.tensor(risk(cross_entropy)).softmax(0).numpy()])
+    return np.stack([risk(half_squared_error_of_classes), torch.tensor(risk(cross_entropy)).softmax(0).numpy()])
 
 
 def draw_example(generator):
@@ -166,8 +166,8 @@ FORMULAS = {
     ),
     "6.3": Formula(
         r"\ell(y, c) = \tfrac{1}{2} \sum_{k=1}^{C} \left( y_k - [k = c] \right)^2",
-        "definition", draw_scores, one_hot_squared_error, one_hot_loops,
-        lambda scores, labels: one_hot_loops(scores, labels, half=1.0), one_hot_squared_error,
+        "definition", draw_scores, half_squared_error_of_classes, one_hot_loops,
+        lambda scores, labels: one_hot_loops(scores, labels, half=1.0), half_squared_error_of_classes,
     ),
     "6.4": Formula(
         r"\frac{\partial \ell_{\text{squared}}}{\partial y_k} = y_k - [k = c], \qquad "
