@@ -27,11 +27,14 @@ class Model:
         (weights, x) → meta-features, shape (N, F).
     head : callable
         (weights, meta-features) → y, shape (N, C).
+    inputs : tuple of int, optional
+        Shape of one input. The model takes any shape if it is not given.
     """
 
     shapes: dict[str, tuple[int, ...]]
     features: Callable[[Weights, Tensor], Tensor]
     head: Callable[[Weights, Tensor], Tensor]
+    inputs: tuple[int, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -52,9 +55,24 @@ class Model:
         -------
         Tensor
             Outputs, shape (N, C).
+
+        Raises
+        ------
+        ValueError
+            If ``theta`` does not have p entries, or ``x`` is no batch of inputs of the model's shape.
         """
+        if self.inputs is not None:
+            self._check(x.shape)
         weights = self.unpack(theta)
         return self.head(weights, self.features(weights, x))
+
+    def _check(self, shape: torch.Size) -> None:
+        expected = len(self.inputs)
+        if len(shape) <= expected or shape[-expected:] != self.inputs:
+            wanted = ", ".join(map(str, ("N", *self.inputs)))
+            missing = shape[1:] == self.inputs[1:]  # a batch of images (N, h, w)
+            hint = " Add the axis of the channels, x.unsqueeze(1)." if expected > 1 and missing else ""
+            raise ValueError(f"x has shape {tuple(shape)}; this model takes ({wanted}).{hint}")
 
     def unpack(self, theta: Tensor) -> Weights:
         """Cut θ (..., p) into named weights; leading axes stay in front. They are views: a gradient through them arrives in θ.
@@ -118,7 +136,7 @@ def mlp(sizes: Sequence[int], activation: Callable[[Tensor], Tensor] = torch.tan
             x = activation(layer(weights, name, x))
         return x
 
-    return Model(shapes, features, lambda weights, features: layer(weights, "head", features))
+    return Model(shapes, features, lambda weights, features: layer(weights, "head", features), (sizes[0],))
 
 
 def small_cnn(classes: int = 10, channels: Sequence[int] = (8, 16), side: int = 8) -> Model:
@@ -150,4 +168,4 @@ def small_cnn(classes: int = 10, channels: Sequence[int] = (8, 16), side: int = 
     def head(weights: Weights, features: Tensor) -> Tensor:
         return features @ weights["head.weight"] + weights["head.bias"]
 
-    return Model(shapes, features, head)
+    return Model(shapes, features, head, (1, side, side))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -11,6 +15,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 from tqdm.auto import tqdm
 
+from metautil import checkpoints
 from metautil.risks import Loss, check_weight, normalised_joint_risk
 from metautil.tasks import Data, take
 from metautil.updates import State, UpdateRule
@@ -94,11 +99,75 @@ def minibatches(data: Data, size: int, generator: torch.Generator) -> Iterator[D
         If ``size`` is not in 1..N.
     """
     count = len(data.y)
+    _check_size(size, count)
+    for positions in _draw_order(count, size, generator):
+        yield take(data, positions)
+
+
+def _draw_order(count: int, size: int, generator: torch.Generator) -> Tensor:
+    """The examples of each batch of an epoch, int64 positions, shape (batches, size)."""
+    return torch.randperm(count, generator=generator)[: count - count % size].reshape(-1, size)
+
+
+def _check_size(size: int, count: int) -> None:
     if not 1 <= size <= count:
         raise ValueError(f"Batches of {size} were asked for; the data set has {count} examples: choose 1 to {count}.")
-    order = torch.randperm(count, generator=generator)
-    for start in range(0, count - size + 1, size):
-        yield take(data, order[start : start + size])
+
+
+def train_step(
+    objective: Callable[[Tensor, Data], Tensor],
+    theta: Tensor,
+    rule: UpdateRule,
+    state: State,
+    batch: Data,
+    where: str = "in this step",
+) -> tuple[Tensor, State, float]:
+    """One step: the gradient of the objective on a batch, the rule, θ ← θ + step.
+
+    Parameters
+    ----------
+    objective, theta, rule, state
+        As for `train_epoch`.
+    batch : Data
+    where : str
+        Names the step in an error's message.
+
+    Returns
+    -------
+    theta : Tensor
+        Parameters after the step, shape (p,).
+    state : State
+    value : float
+        The objective before the step.
+
+    Raises
+    ------
+    FloatingPointError
+        If the objective or its gradient is not finite. The message tells broken inputs from steps that were too long.
+    """
+    gradient, value = grad_and_value(objective)(theta, batch)
+    if not (value.isfinite() and gradient.isfinite().all()):
+        lam = getattr(objective, "lam", None)
+        settings = rule.text if lam is None else f"{rule.text}; objective with λ = {lam}"
+        what = f"The objective is {value.item()}" if not value.isfinite() else "The gradient is not finite"
+        raise FloatingPointError(f"{what} {where} ({settings}): {_diagnosis(theta, batch)}")
+    step, state = rule(gradient, state)
+    return theta + step, state, value.item()
+
+
+def _diagnosis(theta: Tensor, batch: Data) -> str:
+    """Why the objective or its gradient is not finite, and what to try."""
+    try:
+        check_data(batch)
+    except ValueError as error:
+        return f"the batch is at fault, not the step size. {error}"
+    shorter = "Try a smaller step size η (a third, say), or a smaller λ if the objective is not divided by 1 + λ."
+    if not theta.isfinite().all():
+        return f"θ was no longer finite before it, so the step before was too long. {shorter}"
+    return (
+        f"inputs and θ are finite, the largest entry of θ is {theta.abs().max().item():.3g}. If this is the first step, "
+        f"look at θ_0 and at the loss; if not, the steps before were too long. {shorter}"
+    )
 
 
 def train_epoch(
@@ -137,21 +206,270 @@ def train_epoch(
     FloatingPointError
         If the objective stops being finite; the message names the step and what to try.
     """
-    gradient_and_value = grad_and_value(objective)
     values = []
     for count, batch in enumerate(batches, start=1):
-        gradient, value = gradient_and_value(theta, batch)
-        if not value.isfinite():
-            raise FloatingPointError(
-                f"The objective is {value.item()} at step {count} of this epoch: the steps are too long. "
-                f"Try a smaller step size η (a third, say), or a smaller λ if the objective is not divided by 1 + λ."
-            )
-        step, state = rule(gradient, state)
-        theta = theta + step
+        theta, state, value = train_step(objective, theta, rule, state, batch, f"at step {count} of this epoch")
         values.append(value)
     if not values:
         raise ValueError("No batches: an epoch needs at least one. Is the data set empty, or the batch size too large?")
-    return theta, state, torch.stack(values).mean().item()
+    return theta, state, _mean(values, theta)
+
+
+def _mean(values: Sequence[float], like: Tensor) -> float:
+    return torch.tensor(values, dtype=like.dtype).mean().item()
+
+
+class Run(NamedTuple):
+    """A training run between two steps: all that its next step depends on, beside the experiment itself.
+
+    Attributes
+    ----------
+    theta : Tensor
+        Parameters, shape (p,).
+    state : State
+        What the update rule remembers.
+    generator : Tensor
+        State of the source of random numbers, bytes.
+    order : Tensor
+        Positions of the examples in the batches of the latest epoch, int64, shape (batches, size).
+    history : dict of str to list of float
+        Columns with one entry an epoch. "objective" holds the mean of ``values`` over the epoch.
+    values : tuple of float
+        The objective on the batches of this epoch that have been used, each before its step; so their number is the
+        position in ``order``. Empty between two epochs.
+    step : int
+        Steps made.
+    epoch : int
+        Epochs finished.
+    kept : Tensor or None
+        Parameters that a callback keeps, such as the best so far, shape (p,).
+    stop : bool
+        Whether a callback ended the run.
+    """
+
+    theta: Tensor
+    state: State
+    generator: Tensor
+    order: Tensor
+    history: dict[str, list[float]]
+    values: tuple[float, ...] = ()
+    step: int = 0
+    epoch: int = 0
+    kept: Tensor | None = None
+    stop: bool = False
+
+    def record(self, name: str, value: float) -> Run:
+        """The run with one more entry in a column of its history."""
+        return self._replace(history=self.history | {name: [*self.history.get(name, []), value]})
+
+
+Callback = Callable[[Run], Run]
+"""What `fit` does after each epoch: a mapping from run to run."""
+
+
+def judge(name: str, measure: Callable[[Tensor], float]) -> Callback:
+    """The callback that writes ``measure(theta)`` into the history's column ``name``, one entry an epoch.
+
+    Raises
+    ------
+    ValueError
+        If the column is "objective", or, after an epoch, if it lacks an entry of an epoch before.
+    """
+    if name == "objective":
+        raise ValueError("The column 'objective' is written by `fit` itself; choose another name.")
+
+    def write(run: Run) -> Run:
+        entries = len(run.history.get(name, []))
+        if entries != run.epoch - 1:
+            raise ValueError(
+                f"Column {name!r} has {entries} entries after {run.epoch - 1} epochs. Give each `judge` its own name, and a "
+                f"run that goes on from a checkpoint the same ones as before."
+            )
+        return run.record(name, float(measure(run.theta)))
+
+    return write
+
+
+def early_stopping(name: str, patience: int) -> Callback:
+    """The callback that keeps the best θ in ``run.kept`` and ends the run once it has been the best for too long.
+
+    Lower is better: the column should hold a risk, or one minus an accuracy, on examples that are not trained on. Of equal
+    entries the first is the best; NaN is the worst.
+
+    Parameters
+    ----------
+    name : str
+        Column of the history, written by a `judge` that stands earlier among the callbacks.
+    patience : int
+        Epochs without a new best, at least 1, after which the run ends.
+
+    Raises
+    ------
+    ValueError
+        If ``patience`` is below 1, or, after an epoch, if the history has no such column.
+    """
+    if patience < 1:
+        raise ValueError(f"patience = {patience}; at least 1 epoch is needed.")
+
+    def watch(run: Run) -> Run:
+        if len(run.history.get(name, [])) != run.epoch:
+            raise ValueError(
+                f"early_stopping looks at column {name!r}; this epoch's entry is in {', '.join(map(repr, run.history))}. "
+                f"Put judge({name!r}, ...) before it."
+            )
+        column = [math.inf if math.isnan(value) else value for value in run.history[name]]
+        since = run.epoch - 1 - column.index(min(column))
+        return run._replace(kept=run.theta if since == 0 else run.kept, stop=run.stop or since >= patience)
+
+    return watch
+
+
+def fit(
+    objective: Callable[[Tensor, Data], Tensor],
+    theta: Tensor,
+    rule: UpdateRule,
+    data: Data,
+    *,
+    size: int,
+    epochs: int,
+    generator: torch.Generator,
+    prepare: Callable[[Data, torch.Generator], Data] | None = None,
+    callbacks: Iterable[Callback] = (),
+    checkpoint: str | os.PathLike | None = None,
+    every: int = 50,
+    label: str = "training",
+) -> Run:
+    """Train for a number of epochs: `train_epoch` on `minibatches`, again and again, with a file to go on from.
+
+    Parameters
+    ----------
+    objective : callable
+        (θ, batch) → the scalar to descend, such as `MetaLearner`.
+    theta : Tensor
+        Start θ_0, shape (p,). Not changed in place.
+    rule : UpdateRule
+    data : Data
+        N examples.
+    size : int
+        Examples per batch, 1 ≤ size ≤ N; a smaller rest of an epoch is left out.
+    epochs : int
+        Passes over the data, at least 1.
+    generator : torch.Generator
+        Decides the order, and what ``prepare`` draws.
+    prepare : callable, optional
+        (batch, generator) → batch, applied before each step: augmentation.
+    callbacks : iterable of callable
+        Run → Run, applied one after another after each epoch; see `judge` and `early_stopping`.
+    checkpoint : path, optional
+        File that holds the run, one file for one experiment. If it exists, the run goes on from it exactly, and leaves
+        ``generator`` as if it had never been stopped; a finished run is returned at once.
+    every : int
+        Steps from one checkpoint to the next; one more is written after each epoch.
+    label : str
+        Name of the progress bar.
+
+    Returns
+    -------
+    Run
+        ``run.theta``, and ``run.history`` for the curves.
+
+    Raises
+    ------
+    ValueError
+        If the data or θ_0 hold NaN or infinite numbers, the data are empty, or a number is out of its range.
+    FloatingPointError
+        If the objective stops being finite; the message names step and epoch and what to try.
+    metautil.checkpoints.CheckpointError
+        If the checkpoint is damaged or of another experiment (the file is left as it is), or cannot be written.
+    """
+    check_data(data)
+    check_theta(theta)
+    _check_size(size, len(data.y))
+    if epochs < 1 or every < 1:
+        raise ValueError(f"epochs = {epochs}, every = {every}; both must be at least 1.")
+    theta = theta.detach()
+    before_any = torch.empty(0, size, dtype=torch.int64)
+    run = Run(theta, rule.init(theta), generator.get_state(), order=before_any, history={"objective": []})
+    path = None if checkpoint is None else Path(checkpoint).expanduser()
+    if path is not None:
+        experiment = _experiment(objective, theta, rule, data, size, generator, prepare)
+        checkpoints.tidy(path)
+        if not path.exists():
+            checkpoints.save(path, run._asdict(), experiment)
+        run = Run(**checkpoints.load(path, experiment))
+        if run.epoch > epochs:
+            raise checkpoints.CheckpointError(
+                f"{path} holds {run.epoch} epochs, more than the {epochs} asked for. Ask for {run.epoch}, or delete it to "
+                f"start anew, or give another path; it was left as it is."
+            )
+        generator.set_state(run.generator)
+    with tqdm(desc=label, total=epochs * (len(data.y) // size), initial=run.step) as bar:
+        while run.epoch < epochs and not run.stop:
+            run = _advance(run, objective, rule, data, size, generator, prepare)
+            if len(run.values) == len(run.order):
+                run = _finish_epoch(run, callbacks)._replace(generator=generator.get_state())
+            if path is not None and (not run.values or run.step % every == 0):
+                checkpoints.save(path, run._asdict(), experiment)
+            bar.update()
+    return run
+
+
+def _advance(
+    run: Run,
+    objective: Callable[[Tensor, Data], Tensor],
+    rule: UpdateRule,
+    data: Data,
+    size: int,
+    generator: torch.Generator,
+    prepare: Callable[[Data, torch.Generator], Data] | None,
+) -> Run:
+    """The run after one more step, on the next batch of its order, or on the first of a new order."""
+    order = run.order if run.values else _draw_order(len(data.y), size, generator)
+    batch = take(data, order[len(run.values)])
+    if prepare is not None:
+        batch = prepare(batch, generator)
+    where = f"at step {run.step + 1}, in epoch {run.epoch + 1}"
+    theta, state, value = train_step(objective, run.theta, rule, run.state, batch, where)
+    values, drawn = (*run.values, value), generator.get_state()
+    return run._replace(theta=theta, state=state, generator=drawn, order=order, values=values, step=run.step + 1)
+
+
+def _finish_epoch(run: Run, callbacks: Iterable[Callback]) -> Run:
+    run = run.record("objective", _mean(run.values, run.theta))._replace(values=(), epoch=run.epoch + 1)
+    for callback in callbacks:
+        run = callback(run)
+    return run
+
+
+def _experiment(
+    objective: Callable[[Tensor, Data], Tensor],
+    theta: Tensor,
+    rule: UpdateRule,
+    data: Data,
+    size: int,
+    generator: torch.Generator,
+    prepare: Callable[[Data, torch.Generator], Data] | None,
+) -> dict[str, str | int | float]:
+    """What tells one experiment from another, as far as it can be seen from outside."""
+    return {
+        "number of parameters": len(theta),
+        "number of examples": len(data.y),
+        "batch size": size,
+        "update rule": rule.text,
+        "λ": float(objective.lam) if hasattr(objective, "lam") else "unknown",
+        "augmentation": "unused" if prepare is None else "used",
+        "seed": generator.initial_seed(),
+        "checksum of θ_0": _checksum(theta),
+        "checksum of the data": _checksum(*data),
+    }
+
+
+def _checksum(*tensors: Tensor) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy())
+    return digest.hexdigest()[:12]
 
 
 def predict(model: Callable[[Tensor, Tensor], Tensor], theta: Tensor, x: Tensor) -> Tensor:
@@ -200,9 +518,16 @@ def evaluate(
     Raises
     ------
     ValueError
-        If the data set is empty, its inputs are not finite or not as many as its labels, or ``size`` is below 1.
+        If the data set is empty, its inputs or θ are not finite, inputs and labels differ in number, labels are no class numbers,
+        or ``size`` is below 1.
     """
     check_data(data)
+    check_theta(theta)
+    if data.y.ndim != 1 or data.y.dtype != torch.int64:
+        raise ValueError(
+            f"Labels have shape {tuple(data.y.shape)} and type {data.y.dtype}; class numbers, int64 of shape (N,), are "
+            f"expected. For real outputs use `metautil.risks.empirical_risk`."
+        )
     if size < 1:
         raise ValueError(f"size = {size}; evaluate at least 1 example at a time.")
     losses, predicted = [], []
@@ -229,3 +554,13 @@ def check_data(data: Data) -> None:
                 f"{len(broken)} of {len(values)} {what} hold NaN or infinite numbers, the first at index "
                 f"{broken[0].item()}. Look at how they were read or scaled; leave them out or repair them."
             )
+
+
+def check_theta(theta: Tensor) -> None:
+    """Raise ValueError if θ holds numbers that are not finite."""
+    broken = (~theta.isfinite()).nonzero()
+    if len(broken):
+        raise ValueError(
+            f"θ has {len(broken)} of {len(theta)} entries that are NaN or infinite, the first at index {broken[0].item()}. "
+            f"Start from finite parameters, for example model.init(generator)."
+        )

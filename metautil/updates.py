@@ -27,10 +27,13 @@ class UpdateRule(NamedTuple):
         θ (p,) → the state before the first step.
     apply : callable
         (gradient (p,), state) → (step (p,), new state).
+    text : str
+        Name and settings, for messages and checkpoints: "momentum, η = 0.1, β = 0.9".
     """
 
     init: Callable[[Tensor], State]
     apply: Callable[[Any, State], tuple[Tensor, State]]
+    text: str = "an update rule"
 
     def __call__(self, gradient: Any, state: State) -> tuple[Tensor, State]:
         """Return (step, new state). The caller moves: θ ← θ + step."""
@@ -51,7 +54,9 @@ def sgd(eta: float) -> UpdateRule:
         If η is not a positive number.
     """
     _positive(eta)
-    return UpdateRule(lambda theta: (), lambda gradient, state: (-eta * gradient, state))
+    return UpdateRule(
+        lambda theta: (), lambda gradient, state: (-eta * gradient, state), f"gradient descent, η = {eta}"
+    )
 
 
 def momentum(eta: float, beta: float) -> UpdateRule:
@@ -76,7 +81,7 @@ def momentum(eta: float, beta: float) -> UpdateRule:
         velocity = beta * velocity + gradient
         return -eta * velocity, velocity
 
-    return UpdateRule(torch.zeros_like, apply)
+    return UpdateRule(torch.zeros_like, apply, f"momentum, η = {eta}, β = {beta}")
 
 
 def rmsprop(eta: float, beta: float = 0.99, epsilon: float = 1e-8) -> UpdateRule:
@@ -108,7 +113,8 @@ def rmsprop(eta: float, beta: float = 0.99, epsilon: float = 1e-8) -> UpdateRule
         square = beta * square + (1 - beta) * gradient**2
         return -eta * gradient / (square.sqrt() + epsilon), (square,)
 
-    return UpdateRule(lambda theta: (torch.zeros_like(theta),), apply)
+    text = f"RMSprop, η = {eta}, β = {beta}, ε = {epsilon}"
+    return UpdateRule(lambda theta: (torch.zeros_like(theta),), apply, text)
 
 
 def adam(eta: float, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> UpdateRule:
@@ -150,7 +156,7 @@ def adam(eta: float, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float 
         square_hat = square / (1 - beta_2**k)
         return -eta * mean_hat / (square_hat.sqrt() + epsilon), (mean, square, k)
 
-    return UpdateRule(init, apply)
+    return UpdateRule(init, apply, f"Adam, η = {eta}, β₁ = {beta_1}, β₂ = {beta_2}, ε = {epsilon}")
 
 
 def derived(lam: float, rule: UpdateRule) -> UpdateRule:
@@ -169,7 +175,7 @@ def derived(lam: float, rule: UpdateRule) -> UpdateRule:
         gradient_D, gradient_T = gradients
         return rule(gradient_D + lam * gradient_T, state)
 
-    return UpdateRule(rule.init, apply)
+    return UpdateRule(rule.init, apply, f"{rule.text}, λ = {lam}")
 
 
 def printed(eta: float, lam: float) -> UpdateRule:
@@ -198,7 +204,7 @@ def printed(eta: float, lam: float) -> UpdateRule:
         gradient_D, gradient_T = gradients
         return -eta * gradient_D - lam * gradient_T, state
 
-    return UpdateRule(lambda theta: (), apply)
+    return UpdateRule(lambda theta: (), apply, f"printed rule, η = {eta}, λ = {lam}")
 
 
 def descend(rule: UpdateRule, gradient: Callable[[Tensor], Any], theta: Tensor, steps: int) -> Tensor:
