@@ -101,7 +101,7 @@ def stored_sweep(lams: Sequence[float], on_T: Sequence[Estimate], on_D: Sequence
         axes.errorbar(
             place, mean, [mean - low, high - mean], fmt=style, color=colour, capsize=4, markersize=5, label=label
         )
-    axes.legend(loc="center right")
+    axes.legend(loc="lower right")
     return figure
 
 
