@@ -21,7 +21,7 @@ from metautil.training import MetaLearner, accuracy, minibatches, train_epoch
 from metautil.updates import momentum
 
 LOSSES = {"cross-entropy": cross_entropy, "squared error to one-hot labels": half_squared_error_of_classes}
-ETAS = (0.01, 0.02, 0.05, 0.1, 0.2)
+ETAS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 CASES = dict.fromkeys(LOSSES, 10)
 LAM = 1.0
 

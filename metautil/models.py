@@ -140,7 +140,7 @@ def mlp(sizes: Sequence[int], activation: Callable[[Tensor], Tensor] = torch.tan
 
 
 def small_cnn(classes: int = 10, channels: Sequence[int] = (8, 16), side: int = 8) -> Model:
-    """Convolutional network for small grey images: blocks of 3×3 convolution, ReLU, 2×2 maximum; then a linear head.
+    """Convolutional network for small grey images: blocks of 3×3 convolution (6.1), ReLU, 2×2 maximum; then a linear head.
 
     Parameters
     ----------

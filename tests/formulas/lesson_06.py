@@ -52,13 +52,9 @@ def draw_picture(generator):
     return real(generator, *(4 + s for s in sizes(generator, 2))), real(generator, 3, 3)
 
 
-def inside(mapped):
-    return mapped[:, 2:-1]
-
-
 def map_of_shifted(x, w):
     shifted = F.pad(x, (1, 0))[:, :-1]
-    return inside(F.conv2d(shifted[None, None], w[None, None], padding=1)[0, 0])
+    return F.conv2d(shifted[None, None], w[None, None], padding=1)[0, 0, :, 2:-1]  # away from the rim
 
 
 def shifted_map(x, w, by=1):
@@ -66,7 +62,7 @@ def shifted_map(x, w, by=1):
     height, width = x.shape
     rim = np.pad(x, 1)
     mapped = sum(w[u, v] * rim[u : u + height, v : v + width] for u in range(3) for v in range(3))
-    return inside(np.roll(mapped, by, axis=1))
+    return np.roll(mapped, by, axis=1)[:, 2:-1]
 
 
 def draw_scores(generator):
@@ -132,9 +128,13 @@ def mse_gradient(y, y_star):
 
 
 def draw_readings(generator):
+    """Slips all go to class 0, so that precision and recall differ in every class; each class has a hit and a slip."""
     (C,) = sizes(generator, 1)
-    true = torch.arange(C).repeat_interleave(torch.randint(3, 9, (C,), generator=generator))
-    read = torch.where(torch.rand(len(true), generator=generator) < 0.5, true, true.roll(2))
+    sizes_of_classes = torch.randint(3, 9, (C,), generator=generator)
+    true = torch.arange(C).repeat_interleave(sizes_of_classes)
+    read = torch.where(torch.rand(len(true), generator=generator) < 0.5, true, 0)
+    first = sizes_of_classes.cumsum(0) - sizes_of_classes
+    read[first], read[first + 1] = torch.arange(C), 0
     return true, read
 
 
