@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from metautil import checkpoints
 from metautil.risks import Loss, check_weight, normalised_joint_risk
-from metautil.tasks import Data, take
+from metautil.tasks import Data, check_data, take
 from metautil.updates import State, UpdateRule
 
 Item = TypeVar("Item")
@@ -538,22 +538,6 @@ def evaluate(
             predicted.append(outputs.argmax(-1))
     classes = torch.cat(predicted)
     return Evaluation(torch.cat(losses).mean().item(), (classes == data.y).double().mean().item(), classes)
-
-
-def check_data(data: Data) -> None:
-    """Raise ValueError if ``data`` hold no example, inputs without labels, or numbers that are not finite."""
-    x, y = data
-    if len(x) != len(y):
-        raise ValueError(f"There are {len(x)} inputs and {len(y)} labels; each input needs exactly one.")
-    if len(y) == 0:
-        raise ValueError("The data set is empty; at least one example is needed.")
-    for what, values in (("inputs", x), ("labels", y)):
-        broken = (~values.isfinite()).reshape(len(values), -1).any(1).nonzero()
-        if len(broken):
-            raise ValueError(
-                f"{len(broken)} of {len(values)} {what} hold NaN or infinite numbers, the first at index "
-                f"{broken[0].item()}. Look at how they were read or scaled; leave them out or repair them."
-            )
 
 
 def check_theta(theta: Tensor) -> None:
