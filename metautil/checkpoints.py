@@ -49,7 +49,7 @@ def save(path: Path, run: Mapping[str, Any], experiment: Mapping[str, Any]) -> N
     except OSError as error:
         before = "The one written before is whole" if path.exists() else "None was written before"
         raise CheckpointError(
-            f"The checkpoint {path} could not be written: {error.strerror or error}. {before}. Make room or give a path "
+            f"The checkpoint {path} could not be written: {error}. {before}. Make room or give a path "
             f"where you can write, then run again."
         ) from error
 
@@ -59,18 +59,14 @@ def load(path: Path, experiment: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
     CheckpointError
-        If the file is damaged, no checkpoint, or of another experiment. It is left as it is.
+        If the file cannot be read, is damaged, no checkpoint, or of another experiment. It is left as it is.
     """
     remedy = "Delete it to start anew, or give another path; it was left as it is."
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
-        raise
     except OSError as error:
-        raise CheckpointError(f"{path} could not be read ({error.strerror or error}). Give another path.") from error
+        raise CheckpointError(f"{path} could not be read: {error}. Give another path.") from error
     try:
         damaged = zipfile.ZipFile(io.BytesIO(content)).testzip()  # torch itself does not compare the checksums
         found = None if damaged else torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -8,16 +8,25 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write beside ``path``, then move there: a reader never sees half a file, and two writers never mix.
+def write(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file in one step: beside ``path`` first, down to the disk, then moved there.
 
-    Folders that are missing are made.
+    A reader finds the old file or the whole new one, never half of it, and two writers never mix. Whatever goes wrong
+    (a full disk, an interrupt), the old file stays as it was and the temporary one is removed.
+
+    Parameters
+    ----------
+    path : path
+        Folders that are missing are made.
+    content : bytes
+        All of the file.
 
     Raises
     ------
     OSError
-        If the file cannot be written. What stood at ``path`` then still stands there, and nothing is left beside it.
+        If a folder or the file cannot be written.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metautil.tasks import Data
+from metautil.tasks import Data, check_data
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """A loss: (predictions (N, ...), labels (N, ...)) → losses (N,)."""
@@ -40,9 +40,13 @@ def half_squared_error(y: Tensor, y_star: Tensor) -> Tensor:
         If the shapes differ: (N,) beside (N, 1) would broadcast to N × N differences without a word.
     """
     if y.shape != y_star.shape:
+        remedy = (
+            "For class numbers take half_squared_error_of_classes."
+            if y_star.dtype == torch.int64
+            else "Reshape the labels, for example with y_star.reshape(-1, 1)."
+        )
         raise ValueError(
-            f"Predictions have shape {tuple(y.shape)}, labels {tuple(y_star.shape)}; both must be (N, C). "
-            f"Reshape the labels, for example with y_star.reshape(-1, 1)."
+            f"Predictions have shape {tuple(y.shape)}, labels {tuple(y_star.shape)}; both must be (N, C). {remedy}"
         )
     return 0.5 * (y - y_star).square().sum(-1)
 
@@ -160,11 +164,19 @@ class TaskLoss:
         One number per example.
     support : Data
         The labelled examples of the task. Those it is judged by stay outside.
+
+    Raises
+    ------
+    ValueError
+        If the support set is empty, its inputs and labels differ in number, or it holds NaN or infinite numbers.
     """
 
     model: Callable[[Tensor, Tensor], Tensor]
     loss: Loss
     support: Data
+
+    def __post_init__(self) -> None:
+        check_data(self.support)
 
     def __call__(self, theta: Tensor) -> Tensor:
         """L_T(θ), formula (0.3) on the support set; a scalar, differentiable in ``theta``."""

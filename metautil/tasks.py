@@ -121,6 +121,22 @@ def take(data: Data, index: Tensor) -> Data:
     return Data(data.x[index], data.y[index])
 
 
+def check_data(data: Data) -> None:
+    """Raise ValueError if ``data`` hold no example, inputs without labels, or numbers that are not finite."""
+    x, y = data
+    if len(x) != len(y):
+        raise ValueError(f"There are {len(x)} inputs and {len(y)} labels; each input needs exactly one.")
+    if len(y) == 0:
+        raise ValueError("The data set is empty; at least one example is needed.")
+    for what, values in (("inputs", x), ("labels", y)):
+        broken = (~values.isfinite()).reshape(len(values), -1).any(1).nonzero()
+        if len(broken):
+            raise ValueError(
+                f"{len(broken)} of {len(values)} {what} hold NaN or infinite numbers, the first at index "
+                f"{broken[0].item()}. Look at how they were read or scaled; leave them out or repair them."
+            )
+
+
 def split_per_class(data: Data, shots: int, generator: torch.Generator) -> Task:
     """Draw a few labelled examples of every class; keep the others to judge by.
 

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from metautil import checkpoints
 from metautil.risks import Loss, check_weight, normalised_joint_risk
-from metautil.tasks import Data, take
+from metautil.tasks import Data, check_data, take
 from metautil.updates import State, UpdateRule
 
 Item = TypeVar("Item")
@@ -334,7 +334,7 @@ def fit(
     epochs: int,
     generator: torch.Generator,
     prepare: Callable[[Data, torch.Generator], Data] | None = None,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Sequence[Callback] = (),
     checkpoint: str | os.PathLike | None = None,
     every: int = 50,
     label: str = "training",
@@ -358,11 +358,11 @@ def fit(
         Decides the order, and what ``prepare`` draws.
     prepare : callable, optional
         (batch, generator) → batch, applied before each step: augmentation.
-    callbacks : iterable of callable
+    callbacks : sequence of callable
         Run → Run, applied one after another after each epoch; see `judge` and `early_stopping`.
     checkpoint : path, optional
-        File that holds the run, one file for one experiment. If it exists, the run goes on from it exactly, and leaves
-        ``generator`` as if it had never been stopped; a finished run is returned at once.
+        File that holds the run: one file for one experiment, and one process at a time. If it exists, the run goes on
+        from it exactly, and leaves ``generator`` as if it had never been stopped; a finished run is returned at once.
     every : int
         Steps from one checkpoint to the next; one more is written after each epoch.
     label : str
@@ -434,7 +434,7 @@ def _advance(
     return run._replace(theta=theta, state=state, generator=drawn, order=order, values=values, step=run.step + 1)
 
 
-def _finish_epoch(run: Run, callbacks: Iterable[Callback]) -> Run:
+def _finish_epoch(run: Run, callbacks: Sequence[Callback]) -> Run:
     run = run.record("objective", _mean(run.values, run.theta))._replace(values=(), epoch=run.epoch + 1)
     for callback in callbacks:
         run = callback(run)
@@ -538,22 +538,6 @@ def evaluate(
             predicted.append(outputs.argmax(-1))
     classes = torch.cat(predicted)
     return Evaluation(torch.cat(losses).mean().item(), (classes == data.y).double().mean().item(), classes)
-
-
-def check_data(data: Data) -> None:
-    """Raise ValueError if ``data`` hold no example, inputs without labels, or numbers that are not finite."""
-    x, y = data
-    if len(x) != len(y):
-        raise ValueError(f"There are {len(x)} inputs and {len(y)} labels; each input needs exactly one.")
-    if len(y) == 0:
-        raise ValueError("The data set is empty; at least one example is needed.")
-    for what, values in (("inputs", x), ("labels", y)):
-        broken = (~values.isfinite()).reshape(len(values), -1).any(1).nonzero()
-        if len(broken):
-            raise ValueError(
-                f"{len(broken)} of {len(values)} {what} hold NaN or infinite numbers, the first at index "
-                f"{broken[0].item()}. Look at how they were read or scaled; leave them out or repair them."
-            )
 
 
 def check_theta(theta: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn as nn
-from torch.func import grad
+from torch.func import grad, vmap
 from torch.nn.utils import parameters_to_vector
 
 from metautil.gradients import central_differences
@@ -87,6 +87,37 @@ def test_wrong_sizes_are_named():
         model(torch.zeros(5), torch.zeros(1, 2))
     with pytest.raises(ValueError, match="input and an output"):
         mlp((3,))
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "words"),
+    [
+        (small_cnn(), (5, 8, 8), r"\(5, 8, 8\).*\(N, 1, 8, 8\).*x.unsqueeze\(1\)"),
+        (small_cnn(), (1, 8, 8), r"\(1, 8, 8\).*\(N, 1, 8, 8\)"),
+        (small_cnn(), (5, 3, 8, 8), r"\(5, 3, 8, 8\).*\(N, 1, 8, 8\)\.$"),
+        (small_cnn(side=28), (5, 1, 8, 8), r"\(5, 1, 8, 8\).*\(N, 1, 28, 28\)\.$"),
+        (small_cnn(), (5, 1, 9, 9), r"\(5, 1, 9, 9\)"),  # a side of 9 would pass through all layers unseen
+        (mlp((2, 1)), (5, 3), r"\(5, 3\).*\(N, 2\)\.$"),
+        (mlp((2, 1)), (2,), r"\(2,\).*\(N, 2\)\.$"),
+    ],
+)
+def test_inputs_of_another_shape_are_named(model, shape, words):
+    with pytest.raises(ValueError, match=words):
+        model(torch.zeros(model.size), torch.zeros(shape))
+
+
+def test_the_check_of_shapes_lets_torch_func_pass(generator):
+    model = small_cnn(3, (2,))
+    thetas = torch.stack([model.init(generator) for _ in range(4)])
+    x, y = torch.rand(4, 6, 1, 8, 8, generator=generator), torch.arange(6) % 3
+
+    def risk(theta, x):
+        return torch.nn.functional.cross_entropy(model(theta, x), y)
+
+    alone = torch.stack([grad(risk)(theta, x[task]) for task, theta in enumerate(thetas)])
+    assert torch.allclose(vmap(grad(risk))(thetas, x), alone, atol=1e-12)
+    with pytest.raises(ValueError, match=r"\(6, 8, 8\)"):
+        vmap(grad(risk))(thetas, x.squeeze(2))
 
 
 def test_central_differences_err_by_the_square_of_the_width():

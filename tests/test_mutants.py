@@ -19,14 +19,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SMOKE = """
-import sys, torch, metautil
+import sys, tempfile, torch, metautil
 from metautil.datasets import sinusoids
 from metautil.gradients import central_differences
 from metautil.models import mlp
-from metautil.risks import cross_entropy, empirical_risk, half_squared_error, joint_risk, normalised_joint_risk
+from metautil.risks import MetaLoss, TaskLoss, cross_entropy, empirical_risk, half_squared_error
+from metautil.risks import half_squared_error_of_classes, joint_risk, normalised_joint_risk
 from metautil.statistics import mean_interval, share_interval
 from metautil.tasks import Data, split_per_class
-from metautil.training import accuracy, minibatches, train_epoch
+from metautil.training import MetaLearner, accuracy, evaluate, fit, minibatches, train_epoch
 from metautil.updates import adam, derived, descend, momentum, rmsprop, sgd
 generator = metautil.begin(0)
 task = sinusoids(shots=5)(1, generator)
@@ -40,6 +41,13 @@ for rule in (sgd(0.1), momentum(0.1, 0.5), rmsprop(0.1), adam(0.1)):
 derived(1.0, sgd(0.1))((theta, theta), ())
 digits = split_per_class(Data(torch.zeros(8, 1), torch.arange(8) % 2), 2, generator)
 list(minibatches(digits.query, 2, generator)), mean_interval([1.0, 2.0]), share_interval(1, 2)
+data = Data(torch.rand(8, 2), torch.arange(8) % 2)
+line, zero = mlp((2, 2)), torch.zeros(6)
+learner = MetaLearner(MetaLoss(line, cross_entropy), TaskLoss(line, half_squared_error_of_classes, data), 1.0)
+with tempfile.TemporaryDirectory() as folder:
+    for epochs in (1, 2):
+        run = fit(learner, zero, sgd(0.1), data, size=3, epochs=epochs, generator=generator, checkpoint=folder + "/run.pt")
+evaluate(line, run.theta, data, cross_entropy, size=3)
 torch.set_default_dtype(torch.float32)
 print("the mutant runs")
 import pytest
@@ -91,6 +99,16 @@ MUTANTS = [
            "tests/test_training.py"),
     Mutant("batches not shuffled", "training.py", "torch.randperm(count, generator=generator)", "torch.arange(count)",
            "tests/test_training.py"),
+    Mutant("λ on the data's risk in MetaLearner", "training.py", "self.meta_loss(theta, batch), self.task_loss(theta), self.lam",
+           "self.task_loss(theta), self.meta_loss(theta, batch), self.lam", "tests/test_training.py"),
+    Mutant("evaluation averaged over batches", "training.py", "torch.cat(losses).mean().item()",
+           "torch.stack([part.mean() for part in losses]).mean().item()", "tests/test_training.py"),
+    Mutant("generator not restored", "training.py", "generator.set_state(run.generator)", "generator.get_state()",
+           "tests/test_checkpoints.py"),
+    Mutant("position in the epoch not restored", "training.py", "checkpoints.load(path, experiment))",
+           'checkpoints.load(path, experiment) | {"values": ()})', "tests/test_checkpoints.py"),
+    Mutant("history not restored", "training.py", "checkpoints.load(path, experiment))",
+           'checkpoints.load(path, experiment))._replace(history=run.history)', "tests/test_checkpoints.py"),
     Mutant("n for n − 1", "statistics.py", "values) / (count - 1))", "values) / count)", "tests/test_foundations.py"),
 ]  # fmt: skip
 

@@ -8,7 +8,16 @@ from hypothesis import given, settings, strategies
 from torch.func import grad
 
 from metautil.models import mlp
-from metautil.risks import cross_entropy, empirical_risk, half_squared_error, joint_risk, normalised_joint_risk
+from metautil.risks import (
+    MetaLoss,
+    TaskLoss,
+    cross_entropy,
+    empirical_risk,
+    half_squared_error,
+    half_squared_error_of_classes,
+    joint_risk,
+    normalised_joint_risk,
+)
 from metautil.tasks import Data
 
 LAMBDAS = strategies.floats(0, 1e3)
@@ -20,6 +29,12 @@ def test_half_squared_error_refuses_to_broadcast(y_star):
         half_squared_error(torch.zeros(5, 1), y_star)
 
 
+def test_class_numbers_beside_outputs_are_told_of_the_loss_that_takes_them():
+    with pytest.raises(ValueError, match=r"\(5, 3\).*\(5,\).*half_squared_error_of_classes"):
+        half_squared_error(torch.zeros(5, 3), torch.zeros(5, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, half_squared_error_of_classes])
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
@@ -30,9 +45,44 @@ def test_half_squared_error_refuses_to_broadcast(y_star):
         (torch.eye(3, dtype=torch.int64)[:2], r"\(2, 3\)"),
     ],
 )
-def test_cross_entropy_refuses_labels_that_are_no_classes(labels, words):
+def test_labels_that_are_no_classes_are_refused(loss, labels, words):
     with pytest.raises(ValueError, match=words):
-        cross_entropy(torch.zeros(2, 3), labels)
+        loss(torch.zeros(2, 3), labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_half_squared_error_of_classes_counts_every_output(dtype):
+    """By hand: the true output misses 1, the others miss 0. The result and its gradient keep the outputs' type."""
+    y = torch.tensor([[0.5, 0.25, 0.0], [2.0, -1.0, 1.0]], dtype=dtype)
+    losses = half_squared_error_of_classes(y, torch.tensor([1, 2]))
+    assert losses.tolist() == [0.5 * (0.25 + 0.5625), 0.5 * (4 + 1)] and losses.dtype == dtype
+    slope = grad(lambda y: half_squared_error_of_classes(y, torch.tensor([1, 2])).sum())(y)
+    assert slope.tolist() == [[0.5, -0.75, 0.0], [2.0, -1.0, 0.0]]
+    tasks = half_squared_error_of_classes(y.expand(4, 2, 3), torch.tensor([1, 2]).expand(4, 2))
+    assert torch.equal(tasks, losses.expand(4, 2))
+
+
+def test_meta_loss_and_task_loss_are_means_over_their_own_examples():
+    """A line through the origin: ½(θx − y)² by hand."""
+    model = mlp((1, 1))
+    data = Data(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[0.0], [3.0], [4.0]]))
+    theta = torch.tensor([2.0, 0.0])  # errors 2, 1, 4
+    assert MetaLoss(model, half_squared_error)(theta, data) == (2 + 0.5 + 8) / 3
+    assert MetaLoss(model, half_squared_error)(theta, Data(data.x[:2], data.y[:2])) == 2.5 / 2
+    assert TaskLoss(model, half_squared_error, data)(theta) == (2 + 0.5 + 8) / 3
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (torch.zeros(0, 1), torch.zeros(0, 1), "empty"),
+        (torch.zeros(3, 1), torch.zeros(2, 1), "3 inputs and 2 labels"),
+        (torch.tensor([[0.0], [float("nan")]]), torch.zeros(2, 1), "1 of 2 inputs .* index 1"),
+    ],
+)
+def test_task_loss_refuses_a_support_set_that_cannot_be_learned_from(x, y, words):
+    with pytest.raises(ValueError, match=words):
+        TaskLoss(mlp((1, 1)), half_squared_error, Data(x, y))
 
 
 def test_losses_keep_leading_axes():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies
 
-from metautil.updates import adam, derived, descend, momentum, printed, rmsprop, sgd
+from metautil.updates import UpdateRule, adam, derived, descend, momentum, printed, rmsprop, sgd
 
 ETAS = strategies.floats(1e-4, 1.0)
 BETAS = strategies.floats(0.0, 0.99)
@@ -227,3 +227,13 @@ def test_printed_rule_refuses_what_the_others_refuse():
     for lam in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="λ"):
             printed(0.1, lam)
+
+
+def test_a_rule_says_what_it_is():
+    assert momentum(0.1, 0.9).text == "momentum, η = 0.1, β = 0.9"
+    assert sgd(0.1).text == "gradient descent, η = 0.1"
+    assert rmsprop(0.1).text == "RMSprop, η = 0.1, β = 0.99, ε = 1e-08"
+    assert adam(0.1).text == "Adam, η = 0.1, β₁ = 0.9, β₂ = 0.999, ε = 1e-08"
+    assert derived(3.0, sgd(0.1)).text == "gradient descent, η = 0.1, λ = 3.0"
+    assert printed(0.1, 3.0).text == "printed rule, η = 0.1, λ = 3.0"
+    assert UpdateRule(torch.zeros_like, lambda gradient, state: (-gradient, state)).text == "an update rule"
