@@ -40,38 +40,39 @@ def read(pattern: str, text: str) -> list[float]:
     return [float(value.replace("−", "-")) for value in re.search(pattern, text).groups()]
 
 
-def test_the_window_finds_the_upper_edge():
+def test_the_window_finds_edges():
+    """The target can be reached at one place, the start is far from it, and the deepest blue is where the prose says."""
     metautil.begin(6)
     third = torch.ones(3, 1) @ torch.tensor([[-1.0, 0.0, 1.0]]) / 3
     scan = digits().x[3, 0]
     scene = plots.convolution_window(scan, {"left edge": third, "upper edge": third.T})
     sums = {
-        (row, column): read(r"products (\S+) ·", scene.move("upper edge", row, column))[0]
-        for row in range(1, 9)
-        for column in range(1, 9)
+        kernel: {
+            (row, column): read(r"products (\S+) ·", scene.move(kernel, row, column))[0]
+            for row in range(1, 9)
+            for column in range(1, 9)
+        }
+        for kernel in ("left edge", "upper edge")
     }
     torch.set_default_dtype(torch.float32)
-    best = max(sums, key=sums.get)
-    assert sums[best] >= 0.7 and sum(value >= 0.7 for value in sums.values()) <= 3
-    row, column = best
-    below = [scan[r - 1, column - 1].item() for r in (row, row + 1)]
-    above = scan[row - 2, column - 1].item() if row > 1 else 0.0
-    assert above < 0.2 and max(below) > 0.8  # paper above, ink below: the top of a stroke
-    assert read(r"products (\S+) ·", scene.move("left edge", 2, 6))[0] < 0  # the figure opens on a red place
+    assert [max(found, key=found.get) for found in sums.values()] == [(4, 4), (1, 4)]
+    assert sum(value >= 0.7 for value in sums["upper edge"].values()) == 1
+    assert sums["left edge"][2, 6] == min(sums["left edge"].values()) < -0.8
+    assert scan[3, 2] < 0.2 and min(scan[3, 3], scan[3, 4]) > 0.6  # paper, then the two dark columns of the stroke
 
 
-def drives(lesson: dict, *legs: tuple[int, float, float]) -> list[tuple]:
-    """The history after so many ticks with each (λ, η)."""
+def drives(lesson: dict, *legs: tuple[int, float, float]) -> tuple:
+    """The state after so many ticks with each (λ, η)."""
     state = lesson["start"]()
     for ticks, lam, eta in legs:
         for _ in range(ticks):
             state = lesson["advance"](state, lam, eta)
-    return state.history
+    return state
 
 
-def reached(history: list[tuple]) -> bool:
-    """Accuracy on T at least 80% and on D at least 90% within ten epochs."""
-    return any(on_T >= 0.8 and on_D >= 0.9 and epoch <= 10 for epoch, _, _, on_D, on_T, _, _ in history)
+def reached(state: tuple) -> bool:
+    """Accuracy on T at least 80% and on D at least 90% at one tick within ten epochs."""
+    return any(on_T >= 0.8 and on_D >= 0.9 and epoch <= 10 for epoch, _, _, on_D, on_T, _, _ in state.history)
 
 
 def test_the_drive_has_a_target_that_takes_a_choice(lesson):
@@ -87,27 +88,57 @@ def test_the_script_shows_what_the_prose_says(lesson):
     )  # fmt: skip
     panel.follow(options["script"])
     history = panel.state.history
-    before, after = history[40], history[48]  # two epochs after λ has gone from 0 to 1
-    guessing = torch.tensor(10.0).log().item()
-    assert before[2] > 0.9 * guessing and after[2] < before[2] / 100
-    assert history[80][4] - before[4] > 0.15  # accuracy on T
-    assert max(row[1] for row in history[41:45]) > before[1]  # the risk of D is set back
-    assert history[80][2] < before[2] / 1000
+    before, guessing = history[40], torch.tensor(10.0).log().item()
+    later = [row[2] for row in history[12:41]]
+    assert (
+        min(later) < guessing < sorted(later)[len(later) // 2]
+    )  # the risk of T wanders, mostly above that of guessing
+    assert 0.55 < before[4] < 0.7
+    assert history[41][2] < before[2] / 5 and history[48][2] < before[2] / 1000
+    assert 0.15 < history[80][4] - before[4] < 0.25  # accuracy on T
+    assert history[41][1] > 2 * before[1] > history[60][1]  # the risk of D jumps and recovers
 
 
 def test_too_long_a_step_ruins_the_network_for_good(lesson):
-    history = drives(lesson, (20, 1.0, 0.1), (2, 1.0, 3.0), (20, 1.0, 0.1))
-    assert history[20][3] > 0.8
-    assert history[22][3:5] == (GUESSING, GUESSING) and history[-1][3:5] == (GUESSING, GUESSING)
+    """From where the figure opens: one class for every image, then dead features and the same scores for every image."""
+    script = [(40, 0.0, 0.1), (40, 1.0, 0.1), (20, 1.0, 0.03)]
+    state = drives(lesson, *script, (2, 1.0, 3.0), (20, 1.0, 0.1))
+    assert state.history[100][3] > 0.9
+    assert state.history[102][3:5] == (GUESSING, GUESSING) and state.history[-1][3:5] == (GUESSING, GUESSING)
+    model, images = lesson["model"], lesson["D"].query.x
+    assert (model.features(model.unpack(state.theta), images) == 0).all()
+    scores = model(state.theta, images)
+    torch.testing.assert_close(scores, scores[:1].expand_as(scores))
+    guessing = torch.tensor(10.0).log().item()
+    assert state.history[-1][1] == pytest.approx(guessing, abs=0.1)
+
+
+def test_training_and_report_are_as_the_prose_says(lesson):
+    run, counts = lesson["run"], lesson["counts"]
+    column = run.history["validation risk"]
+    assert run.epoch == 18 and column.index(min(column)) + 1 == 10
+    off = [(int(counts[t, r]), t, r) for t in range(10) for r in range(10) if t != r]
+    assert [pair[1:] for pair in sorted(off, reverse=True)[:3]] == [(6, 4), (9, 3), (9, 8)]
+    recall, precision = counts.diagonal() / counts.sum(1), counts.diagonal() / counts.sum(0)
+    assert min(recall[0], recall[2]) > 0.95 and recall[9] < 0.6 < 0.8 < precision[9]
+    assert recall[4] > 0.85 and 0.6 < precision[4] < 0.7
+    seen = lesson["seen"]
+    assert seen[[0, 5]].max() < 0.2 * seen.max() and int(seen[4].argmax()) // 4 == 0  # kernels 1 and 6; kernel 5
+    weights = lesson["weights"]["1.weight"][4, 0]
+    assert weights[0].sum() < -0.5 < 0.5 < weights[1].sum()
 
 
 def test_the_stored_sweep_says_what_the_prose_says():
     """Accuracy on T rises with λ, that on D falls in the end, and the intervals tell the ends apart."""
     from metautil.results import stored
 
-    sweep = stored("lambda_sweep")
-    on_T, on_D = ([sweep[f"λ={lam}"][metric] for lam in (0, 1, 10, 30)] for metric in ("accuracy_T", "accuracy_D"))
-    assert on_T[0].high < on_T[1].low and on_T[1].mean < on_T[2].mean
-    assert on_D[0].low > on_D[2].high > on_D[3].high and on_D[2].low > on_D[3].high
-    width = [estimate.high - estimate.low for estimate in (on_T[0], on_D[0])]
-    assert width[0] > width[1]
+    sweep, lams = stored("lambda_sweep"), (0, 0.01, 0.1, 0.3, 1, 3, 10, 30)
+    on_T, on_D = ([sweep[f"λ={lam}"][metric] for lam in lams] for metric in ("accuracy_T", "accuracy_D"))
+    assert on_T[0].high < on_T[4].low and on_T[4].mean < on_T[6].mean
+    assert on_D[0].low > on_D[6].high and on_D[6].low > on_D[7].high
+    assert all(on_D[0].low <= estimate.mean <= on_D[0].high for estimate in on_D[1:6])  # level up to λ = 3
+    width = {name: [e.high - e.low for e in found] for name, found in (("T", on_T), ("D", on_D))}
+    assert max(width["T"] + width["D"]) == width["T"][0] and width["T"][4] < 0.55 * width["T"][0]
+    unfinished, longer = (sweep[case]["accuracy_D"].mean for case in ("λ=0, η/31", "λ=30, four times the epochs"))
+    lost = on_D[0].mean - on_D[7].mean
+    assert abs(unfinished - on_D[7].mean) < 0.1 * lost and longer - on_D[7].mean > 0.6 * lost

@@ -17,22 +17,22 @@ from tests.formulas import Formula, nearly_equal, positive, real, sizes
 
 
 def draw_window(generator):
-    """A picture (2 blocks high), weights (3, 3), a bias."""
+    """A square picture and weights (3, 3)."""
     side = 2 * int(torch.randint(2, 5, (1,), generator=generator))
-    return real(generator, side, side), real(generator, 3, 3), real(generator, 1)
+    return real(generator, side, side), real(generator, 3, 3)
 
 
-def first_block(x, w, b):
+def first_block(x, w):
     """The package's own layer: maxima over blocks of the map and of its negative, so that the ReLU hides no sign."""
     model = small_cnn(classes=1, channels=(2,), side=len(x))
-    weights = {"1.weight": torch.stack([w, -w])[:, None], "1.bias": torch.cat([b, -b])}
+    weights = {"1.weight": torch.stack([w, -w])[:, None], "1.bias": x.new_zeros(2)}
     return model.features(weights, x[None, None])[0]
 
 
-def map_by_loops(x, w, b, turned=False):
+def map_by_loops(x, w, turned=False):
     x, w, side = x.numpy(), w.numpy(), len(x)
     w = w[::-1, ::-1] if turned else w
-    found = np.full((side, side), b.item())
+    found = np.zeros((side, side))
     for i in range(side):
         for j in range(side):
             for u in range(3):
@@ -42,8 +42,8 @@ def map_by_loops(x, w, b, turned=False):
     return found
 
 
-def block_by_loops(x, w, b, turned=False):
-    found, half = map_by_loops(x, w, b, turned), len(x) // 2
+def block_by_loops(x, w, turned=False):
+    found, half = map_by_loops(x, w, turned), len(x) // 2
     blocks = found.reshape(half, 2, half, 2)
     return np.concatenate([blocks.max((1, 3)).clip(0).ravel(), (-blocks).max((1, 3)).clip(0).ravel()])
 
@@ -156,12 +156,12 @@ def report_by_counting(true, read, harmonic=True):
 
 FORMULAS = {
     "6.1": Formula(
-        r"(w * x)_{ij} = b + \sum_{u=1}^{3} \sum_{v=1}^{3} w_{uv}\, x_{i+u-2,\, j+v-2}",
+        r"(w * x)_{ij} = \sum_{u=1}^{3} \sum_{v=1}^{3} w_{uv}\, x_{i+u-2,\, j+v-2}",
         "definition", draw_window, first_block, block_by_loops,
-        lambda x, w, b: block_by_loops(x, w, b, turned=True), small_cnn,
+        lambda x, w: block_by_loops(x, w, turned=True), small_cnn,
     ),
     "6.2": Formula(
-        r"w * (S x) = S\,(w * x)",
+        r"w * (\tau x) = \tau\,(w * x)",
         "closed form", draw_picture, map_of_shifted, shifted_map, lambda x, w: shifted_map(x, w, by=-1),
     ),
     "6.3": Formula(
