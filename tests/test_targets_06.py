@@ -142,3 +142,19 @@ def test_the_stored_sweep_says_what_the_prose_says():
     unfinished, longer = (sweep[case]["accuracy_D"].mean for case in ("λ=0, η/31", "λ=30, four times the epochs"))
     lost = on_D[0].mean - on_D[7].mean
     assert abs(unfinished - on_D[7].mean) < 0.1 * lost and longer - on_D[7].mean > 0.6 * lost
+
+
+def test_the_stored_losses_say_what_the_prose_says():
+    """The squared error fails from the usual start, with dead features; from a head at zero it reads the scans as well."""
+    from benchmarks.losses import ETAS
+    from metautil.results import stored
+
+    found = stored("losses")
+    usual, zero = found["squared error, usual start"], found["squared error, head at zero"]
+    entropy = found["cross-entropy, head at zero"]
+    assert usual["accuracy_T"].high < zero["accuracy_T"].low and usual["accuracy_D"].high < zero["accuracy_D"].low
+    assert usual["alive"].high < 0.75 and zero["alive"].low > 0.9
+    assert abs(zero["accuracy_T"].mean - entropy["accuracy_T"].mean) < 0.02
+    assert 0 < entropy["accuracy_D"].mean - zero["accuracy_D"].mean < 0.1
+    for case in found.values():  # no loss is held back by the end of the range of step sizes
+        assert min(ETAS) < case["eta"].mean < max(ETAS)
