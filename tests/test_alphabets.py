@@ -86,18 +86,21 @@ def test_images_show_their_characters(alphabets):
 def test_the_split_is_by_alphabet_and_complete(alphabets):
     parts = {name: alphabets.part(name) for name in alphabets.parts}
     assert list(parts) == ["training", "validation", "test"]
-    named = [name for part in alphabets.parts.values() for name in part]
+    named = [name for part in parts.values() for name in part.names]
     assert sorted(named) == sorted(alphabets.names) and len(set(named)) == len(named)
     characters = [set(part.characters) for part in parts.values()]
     assert sum(map(len, characters)) == len(set.union(*characters)) == len(alphabets.characters)
     for name, part in parts.items():
-        assert set(part.names) == set(alphabets.parts[name])
+        assert part.names == getattr(fonts, f"META_{name.upper()}")
+        assert part.characters == tuple(alphabets.characters[position] for position in alphabets.parts[name].tolist())
         assert part.y.unique().tolist() == list(range(len(part.characters)))
 
 
 def test_a_part_keeps_images_classes_and_alphabets_together(alphabets):
     part = alphabets.of("Hebrew", "Greek")
-    assert part.names == ("Hebrew", "Greek") and part.parts == {"training": ("Greek",), "test": ("Hebrew",)}
+    assert part.names == ("Hebrew", "Greek") and set(part.parts) == {"training", "test"}
+    assert part.part("training").characters == alphabets.of("Greek").characters
+    assert part.part("test").characters == alphabets.of("Hebrew").characters
     for label in (0, 5, len(part.characters) - 1):
         old = alphabets.characters.index(part.characters[label])
         assert torch.equal(part.x[part.y == label], alphabets.x[alphabets.y == old])

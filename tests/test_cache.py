@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from metautil import files
 from metautil.datasets import CacheWarning, cache, data_root, font_digits
 from metautil.datasets.cache import cache_root, cached
 
@@ -251,10 +252,10 @@ def test_what_cannot_be_written_is_served_from_memory(monkeypatch, tmp_path, cal
     if call == "mkdir":
         monkeypatch.setattr(Path, "mkdir", fail(number))
     elif call == "open":
-        monkeypatch.setattr(cache, "open", fail(number), raising=False)
+        monkeypatch.setattr(files, "open", fail(number), raising=False)
     elif call == "write":
         full = type("Full", (io.FileIO,), {"write": fail(number)})  # the file opens, and takes no byte
-        monkeypatch.setattr(cache, "open", full, raising=False)
+        monkeypatch.setattr(files, "open", full, raising=False)
     else:
         monkeypatch.setattr(os, call, fail(number))
     assert_memory(tmp_path / "new", str(tmp_path / "new"), "could not be written", os.strerror(number))

@@ -14,15 +14,15 @@ import io
 import json
 import os
 import re
-import secrets
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
+
+from metautil.files import write
 
 
 class CacheWarning(UserWarning):
@@ -119,7 +119,7 @@ def cached(
 
     arrays = _arrays(build())
     try:
-        _write(path, _pack(arrays, name, version))
+        write(path, _pack(arrays, name, version))
     except OSError as error:
         what = f"{damage}; a new one" if damage else path
         _warn(f"{what} could not be written ({_reason(error)}). {remedy}")
@@ -183,19 +183,3 @@ def _damage(header: bytes, payload: bytes, name: str, version: int) -> str:
     if said_length != len(payload):
         return f"has {len(payload)} bytes of data where its first line says {said_length!r}"
     return "has a wrong checksum"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside ``path``, then move there: a reader never sees half a file, and two writers never mix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
