@@ -37,7 +37,7 @@ def test_type_shape_and_range_are_kept(name, dtype, channels):
     x = pictures(channels, dtype)
     y = seeded(TRANSFORMS[name])(x, generator())
     assert (y.dtype, y.shape) == (x.dtype, x.shape)
-    assert 0 <= y.min() and y.max() <= (255 if dtype == torch.uint8 else 1)
+    assert y.min() >= 0 and y.max() <= (255 if dtype == torch.uint8 else 1)
     assert torch.equal(x, pictures(channels, dtype)), "the images that came in were changed"
     assert not torch.equal(x, y)
 

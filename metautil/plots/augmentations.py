@@ -63,7 +63,9 @@ def augmentations(scans: Data, others: Data, kinds: dict[str, Strength]) -> Scen
         for place in range(20)
     ]  # fmt: skip
     right.set(xlabel="strength k", ylabel="still read as their own digit (%)", xlim=(-0.4, 12.4), ylim=(0, 103))
-    for kind, colour, style in zip(kinds, (BLUE, ORANGE, GREEN, VERMILION, SKY), ("o-", "s--", "^-.", "D:", "v-"), strict=False):
+    for kind, colour, style in zip(
+        kinds, (BLUE, ORANGE, GREEN, VERMILION, SKY), ("o-", "s--", "^-.", "D:", "v-"), strict=False
+    ):
         right.plot(STRENGTHS, [100 * share[kind, k] for k in STRENGTHS], style, color=colour, linewidth=1.5, markersize=4,
                    label=kind)  # fmt: skip
     right.axhline(90, color=GREY, linewidth=1, linestyle="--")
