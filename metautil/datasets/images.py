@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from metautil.datasets.sources import DamagedData, NotThere, damaged, fetch, not_there, place
 from metautil.tasks import Data
