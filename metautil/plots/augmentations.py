@@ -15,6 +15,7 @@ from metautil.statistics import share_interval
 from metautil.tasks import Data
 
 STRENGTHS = tuple(range(13))
+EXACT = "donot_use_mm_for_euclid_dist"  # equal distances between flipped scans are equal on every machine
 Strength = Callable[[int], tuple[str, Callable[[Tensor], Tensor]]]
 """A kind of augmentation: strength 0..12 → (what it does, in words; the transform)."""
 
@@ -38,7 +39,7 @@ def augmentations(scans: Data, others: Data, kinds: dict[str, Strength]) -> Scen
     for kind, at in kinds.items():
         for strength in STRENGTHS:
             x = seeded(at(strength)[1])(scans.x, torch.Generator().manual_seed(0))
-            nearest = torch.cdist(x.flatten(1), others.x.flatten(1)).argmin(1)
+            nearest = torch.cdist(x.flatten(1), others.x.flatten(1), compute_mode=EXACT).argmin(1)
             read[kind, strength], pictures[kind, strength] = others.y[nearest], x[shown, 0]
     share = {key: (labels == scans.y).double().mean().item() for key, labels in read.items()}
 
@@ -56,7 +57,7 @@ def augmentations(scans: Data, others: Data, kinds: dict[str, Strength]) -> Scen
             canvas[row + side + 1 : row + 2 * side + 1, column : column + side] = after
         return canvas
 
-    image = left.imshow(mosaic(scans.x[shown, 0]), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    image = left.imshow(mosaic(scans.x[shown, 0]).numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     words = [
         left.text(wide * (place // 2) + side / 2, high * (place % 2) + 2 * side + 2.8, "0", ha="center", va="center",
                   fontsize=9)
@@ -74,7 +75,7 @@ def augmentations(scans: Data, others: Data, kinds: dict[str, Strength]) -> Scen
 
     def move(kind: str, strength: float) -> str:
         k = int(strength)
-        image.set_data(mosaic(pictures[kind, k]))
+        image.set_data(mosaic(pictures[kind, k]).numpy())
         answers, labels = read[kind, k][shown].tolist(), scans.y[shown].tolist()
         for text, answer, label in zip(words, answers, labels, strict=True):
             text.set_text(f"{answer} ✓" if answer == label else f"{answer} ✗")

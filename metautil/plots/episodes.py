@@ -37,7 +37,7 @@ def episodes(data: Alphabets) -> Scene:
     cell, gap = side + 4, side // 2
     first_query = SHOTS[-1] * cell + gap
     height = first_query + QUERIES * (cell + gap // 2)
-    image = left.imshow(torch.zeros(height, WAYS[-1] * cell), cmap="gray_r", vmin=0, vmax=1)
+    image = left.imshow(torch.zeros(height, WAYS[-1] * cell).numpy(), cmap="gray_r", vmin=0, vmax=1)
     left.axhline(first_query - gap / 2 - 2, color=GREY, linewidth=1)
     for text, row in (("support set: K rows", first_query / 2), ("query set", (first_query + height) / 2)):
         left.text(-gap, row, text, rotation=90, ha="right", va="center", fontsize=9)
@@ -47,7 +47,8 @@ def episodes(data: Alphabets) -> Scene:
 
     right.set(xlabel="ways N", ylabel="query images read right (%)", xlim=(1.7, 10.3), ylim=(0, 100))
     for shots in SHOTS:
-        right.plot(WAYS, [100 * judged[ways, shots].mean for ways in WAYS], color=GREY, linewidth=0.8, alpha=0.7)
+        right.plot(WAYS, [100 * judged[ways, shots].mean for ways in WAYS], color=GREY, linewidth=0.8, alpha=0.7,
+                   label="at the other K" if shots == 1 else None)  # fmt: skip
     right.plot(WAYS, [100 / ways for ways in WAYS], "--", color=BLACK, linewidth=1.2, label="chance, 1/N")
     (curve,) = right.plot([], [], "o-", color=BLUE, markersize=4, label="nearest neighbour at this K")
     (ring,) = right.plot([], [], "o", color=BLACK, markersize=12, markerfacecolor="none", markeredgewidth=2)
@@ -58,14 +59,14 @@ def episodes(data: Alphabets) -> Scene:
         task = families[N, K](1, torch.Generator().manual_seed(int(number)))
         canvas = torch.zeros(height, WAYS[-1] * cell)
         for place, picture in enumerate(task.support.x[0, :, 0]):
-            row, column = cell * (place % K), cell * (place // K)
+            row, column = cell * (SHOTS[-1] - K + place % K), cell * (place // K)
             canvas[row : row + side, column : column + side] = picture
         marks = []
         for place, picture in enumerate(task.query.x[0, :, 0]):
             row, column = first_query + (cell + gap // 2) * (place % QUERIES), cell * (place // QUERIES)
             canvas[row : row + side, column : column + side] = picture
             marks.append((column + side / 2, row + side + 4))
-        image.set_data(canvas)
+        image.set_data(canvas.numpy())
         verdicts = _read_right(task)[0].tolist()
         for line, wanted in ((hits, True), (misses, False)):
             some = [mark for mark, verdict in zip(marks, verdicts, strict=True) if verdict == wanted]
