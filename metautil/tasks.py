@@ -253,7 +253,8 @@ def few_shot_tasks(data: Data | Alphabets, ways: int = 5, shots: int = 1, querie
 
         def look(part: Tensor) -> Data:
             count = part.shape[2]
-            x = data.x[part.reshape(-1)].reshape(n_tasks, ways * count, *data.x.shape[1:])
+            x = data.x.index_select(0, part.reshape(-1))  # many times quicker than data.x[...]
+            x = x.reshape(n_tasks, ways * count, *data.x.shape[1:])
             return Data(_real(x), numbers.repeat_interleave(count).expand(n_tasks, -1).contiguous())
 
         return Task(support=look(index[:, :, :shots]), query=look(index[:, :, shots:]))

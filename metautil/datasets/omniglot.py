@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from metautil.datasets.cache import cached
 from metautil.datasets.sources import DamagedData, NotThere, damaged, fetch, not_there, place
@@ -180,10 +180,10 @@ def _in_archive(path: Path) -> list[Drawing]:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise damaged("omniglot", path, f"cannot be read as a zip archive ({error})") from error
-    found = []
+    found, wanted = [], path.stem
     for member in archive.infolist():
         half, *where = member.filename.split("/")
-        if half == path.stem and len(where) == 3 and where[2].endswith(".png"):
+        if half == wanted and len(where) == 3 and where[2].endswith(".png"):
             alphabet, character, name = where
             read = partial(archive.read, member)
             found.append(Drawing(f"{alphabet}/{character}", name, f"{member.CRC:08x}", path, read))
@@ -231,7 +231,8 @@ def _ink(drawing: Drawing) -> np.ndarray:
         with Image.open(io.BytesIO(drawing.read()), formats=["PNG"]) as image:
             paper = np.asarray(image.convert("1"))
     except (OSError, SyntaxError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise damaged("omniglot", drawing.source, f"{what} cannot be read ({error})") from error
+        reason = "it is no PNG" if isinstance(error, UnidentifiedImageError) else error
+        raise damaged("omniglot", drawing.source, f"{what} cannot be read ({reason})") from error
     if paper.shape != (SIDE, SIDE):
         height, width = paper.shape
         raise damaged("omniglot", drawing.source, f"{what} has {height} by {width} pixels, not {SIDE} by {SIDE}")
