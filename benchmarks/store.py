@@ -18,7 +18,7 @@ from pathlib import Path
 from metautil.statistics import mean_interval
 
 RESULTS = Path(__file__).parent / "results"
-UNITS = ("fraction", "ratio", "ms", "s", "MB", "number")
+UNITS = ("fraction", "ratio", "ms", "s", "1/s", "MB", "number")
 
 
 class Store:
@@ -142,6 +142,7 @@ def quote(key: str, folder: Path = RESULTS) -> str:
         "ratio": (1, "×", 2),
         "ms": (1, " ms", 0),
         "s": (1, " s", 1),
+        "1/s": (1, " per second", 0),
         "MB": (1, " MB", 0),
         "number": (1, "", 3),
     }[row["unit"]]

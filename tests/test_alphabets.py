@@ -13,7 +13,7 @@ import torch
 
 from metautil import plots
 from metautil.datasets import font_alphabets, fonts
-from metautil.tasks import Alphabets, Data, few_shot_tasks
+from metautil.tasks import Alphabets, Data, few_shot_tasks, rotations
 
 # SHA-256 of the images of font_alphabets(), by version. If they are meant to change, raise fonts.ALPHABETS_VERSION.
 FONT_ALPHABETS = {1: "7297dc3a53a98d39254c976278a6ef63469f48278d847e44ca5a71c8ee0c241d"}
@@ -86,18 +86,21 @@ def test_images_show_their_characters(alphabets):
 def test_the_split_is_by_alphabet_and_complete(alphabets):
     parts = {name: alphabets.part(name) for name in alphabets.parts}
     assert list(parts) == ["training", "validation", "test"]
-    named = [name for part in alphabets.parts.values() for name in part]
+    named = [name for part in parts.values() for name in part.names]
     assert sorted(named) == sorted(alphabets.names) and len(set(named)) == len(named)
     characters = [set(part.characters) for part in parts.values()]
     assert sum(map(len, characters)) == len(set.union(*characters)) == len(alphabets.characters)
     for name, part in parts.items():
-        assert set(part.names) == set(alphabets.parts[name])
+        assert part.names == getattr(fonts, f"META_{name.upper()}")
+        assert part.characters == tuple(alphabets.characters[position] for position in alphabets.parts[name].tolist())
         assert part.y.unique().tolist() == list(range(len(part.characters)))
 
 
 def test_a_part_keeps_images_classes_and_alphabets_together(alphabets):
     part = alphabets.of("Hebrew", "Greek")
-    assert part.names == ("Hebrew", "Greek") and part.parts == {"training": ("Greek",), "test": ("Hebrew",)}
+    assert part.names == ("Hebrew", "Greek") and set(part.parts) == {"training", "test"}
+    assert part.part("training").characters == alphabets.of("Greek").characters
+    assert part.part("test").characters == alphabets.of("Hebrew").characters
     for label in (0, 5, len(part.characters) - 1):
         old = alphabets.characters.index(part.characters[label])
         assert torch.equal(part.x[part.y == label], alphabets.x[alphabets.y == old])
@@ -180,6 +183,55 @@ def test_the_figure_has_a_row_for_each_alphabet(alphabets):
     assert len(words) == len(alphabets.names) + 3
     for name in alphabets.names:
         assert sum(word.startswith(f"{name}, ") for word in words) == 1
+
+
+def cut():
+    """Three classes of two alphabets, the second cut by the split; each image has one corner inked."""
+    x = torch.zeros(6, 1, 4, 4, dtype=torch.uint8)
+    x[:, 0, 0, 3] = torch.arange(1, 7, dtype=torch.uint8)
+    return Alphabets(
+        x,
+        torch.tensor([0, 1, 2]).repeat_interleave(2),
+        torch.tensor([0, 1, 1]),
+        ("Latin", "Gurmukhi"),
+        ("a", "b", "c"),
+        {"training": torch.tensor([0, 1]), "test": torch.tensor([2])},
+    )
+
+
+def test_a_split_may_cut_through_an_alphabet():
+    training, test = cut().part("training"), cut().part("test")
+    assert (training.names, test.names) == (("Latin", "Gurmukhi"), ("Gurmukhi",))
+    assert (training.characters, test.characters) == (("a", "b"), ("c",))
+    assert test.alphabet.tolist() == [0] and test.y.tolist() == [0, 0] and test.x[:, 0, 0, 3].tolist() == [5, 6]
+    assert list(test.parts) == ["test"] and test.parts["test"].tolist() == [0]
+    assert list(cut().of("Gurmukhi").parts) == ["training", "test"]
+    figure = plots.alphabets(cut())
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert words == [
+        *("meta-training alphabets", "Latin, 1 characters", "Gurmukhi, 1 characters"),
+        *("meta-test alphabets", "Gurmukhi, 1 characters"),
+    ]
+
+
+def test_turned_classes_are_classes_of_their_own():
+    turned = rotations(cut())
+    assert turned.characters[:4] == ("a", "b", "c", "a, 90°") and turned.characters[-1] == "c, 270°"
+    assert torch.equal(turned.y, torch.arange(12).repeat_interleave(2)) and turned.x.dtype == torch.uint8
+    for label, (row, column) in ((0, (0, 3)), (3, (0, 0)), (6, (3, 0)), (9, (3, 3))):  # counterclockwise
+        images = turned.x[turned.y == label][:, 0]
+        assert images[:, row, column].tolist() == [1, 2] and images.sum() == 3
+    assert turned.alphabet.tolist() == [0, 1, 1] * 4
+    assert turned.parts["training"].tolist() == [0, 1, 3, 4, 6, 7, 9, 10] and turned.parts["test"].tolist() == [
+        2,
+        5,
+        8,
+        11,
+    ]
+    part, other = turned.part("test"), rotations(cut().part("test"))
+    assert torch.equal(part.x, other.x) and torch.equal(part.y, other.y) and part.characters == other.characters
+    with pytest.raises(ValueError, match="4 by 3; only square"):
+        rotations(cut()._replace(x=torch.zeros(6, 1, 4, 3)))
 
 
 # ------------------------------------------------------------------------------ few-shot tasks

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import run, verify
 from benchmarks.store import RESULTS, Store, quote
+from metautil.datasets import NotThere
 from metautil.results import stored
 
 CASE = {"accuracy": (0.5, "fraction")}
@@ -91,6 +92,34 @@ def test_verify_confirms_and_contradicts(tmp_path):
     assert "stored 0." in line and "measured 0.9" in line
 
 
+def absent(case, seed):
+    raise NotThere(f"omniglot: there is no archive for {case}")
+
+
+def test_a_case_without_its_data_set_is_named_and_left_out(tmp_path, capsys):
+    def measure(case, seed):
+        return absent(case, seed) if case == "b" else CASE
+
+    benchmark = SimpleNamespace(CASES={"a": 2, "b": 2}, measure=measure)
+    assert run.run("toy", benchmark, tmp_path) == 2
+    assert Store("toy", tmp_path).seeds_done("a") == 2 and Store("toy", tmp_path).seeds_done("b") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "toy: case 'b' is left out: omniglot: there is no archive for b",
+    ]
+
+
+def test_verify_takes_another_case_where_a_data_set_is_absent(tmp_path, capsys):
+    run.run("toy", toy(), tmp_path)
+    good = toy().measure
+    one = SimpleNamespace(measure=lambda case, seed: absent(case, seed) if case == "b" else good(case, seed))
+    for seed in range(5):
+        assert verify.verify("toy", one, random.Random(seed), tmp_path) == []
+        assert "case 'a=0.1', seed" in capsys.readouterr().out
+    assert verify.verify("toy", SimpleNamespace(measure=absent), random.Random(0), tmp_path) == []
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 and all("cannot be recomputed here: omniglot: there is no archive" in line for line in said)
+
+
 def test_quotes(tmp_path):
     run.run("toy", toy(), tmp_path)
     assert quote("toy.a=0.1.accuracy", tmp_path) == "(60.0 ± 24.8)%"
@@ -98,9 +127,10 @@ def test_quotes(tmp_path):
     assert quote("toy.a=0.1.accuracy:count", tmp_path) == "3"
     assert quote("toy.a=0.1.accuracy:points", tmp_path) == "60.0 ± 24.8 points"
     store = Store("speed", tmp_path)
-    store.record("ours beside theirs", 0, {"ratio": (1.7, "ratio"), "time": (41.2, "ms")})
+    store.record("ours beside theirs", 0, {"ratio": (1.7, "ratio"), "time": (41.2, "ms"), "pace": (2345.6, "1/s")})
     assert quote("speed.ours beside theirs.ratio", tmp_path) == "1.70×"
     assert quote("speed.ours beside theirs.time", tmp_path) == "41 ms"
+    assert quote("speed.ours beside theirs.pace", tmp_path) == "2346 per second"
 
 
 @pytest.mark.parametrize("key", ["toy.c.accuracy", "toy.b.risk", "none.b.risk", "toy.b.accuracy:max"])

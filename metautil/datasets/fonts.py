@@ -325,14 +325,19 @@ def font_alphabets(folder: str | Path | None = None, per_class: int = 20) -> Alp
         raise ValueError(f"per_class = {per_class!r}; pass a whole number of images per character, 1 or more.")
     name = f"font_alphabets_{per_class:d}"
     arrays = cached(name, ALPHABETS_VERSION, lambda: alphabet_images(per_class), folder)
-    x = torch.as_tensor(arrays["ink"])[:, None]
+    alphabet = torch.as_tensor(arrays["alphabet"], dtype=torch.int64)
+    names = tuple(ALPHABETS)
+    split = {"training": META_TRAINING, "validation": META_VALIDATION, "test": META_TEST}
     return Alphabets(
-        x=x,
-        y=torch.arange(len(arrays["alphabet"])).repeat_interleave(per_class),
-        alphabet=torch.as_tensor(arrays["alphabet"], dtype=torch.int64),
-        names=tuple(ALPHABETS),
+        x=torch.as_tensor(arrays["ink"])[:, None],
+        y=torch.arange(len(alphabet)).repeat_interleave(per_class),
+        alphabet=alphabet,
+        names=names,
         characters=tuple(map(chr, arrays["code"].tolist())),
-        parts={"training": META_TRAINING, "validation": META_VALIDATION, "test": META_TEST},
+        parts={
+            part: torch.tensor([name in held for name in names])[alphabet].nonzero()[:, 0]
+            for part, held in split.items()
+        },
     )
 
 

@@ -1,8 +1,10 @@
 """Figures: one function a figure. Still ones are shown with `still`, those with sliders are scenes for `sliders.show`."""
 
 from metautil.plots.alphabets import adaptation_explorer, alphabets
+from metautil.plots.augmentations import augmentations
 from metautil.plots.base import curves, images, still
 from metautil.plots.convolution import convolution_window
+from metautil.plots.episodes import episodes
 from metautil.plots.explorer import explorer
 from metautil.plots.quadratics import bowl_descent, parabola_descent
 from metautil.plots.risks import constant_risks, gap, risk_draws, risk_surface
@@ -13,6 +15,7 @@ from metautil.plots.two_risks import dented_front, stability_map, two_risks
 __all__ = [
     "adaptation_explorer",
     "alphabets",
+    "augmentations",
     "bowl_descent",
     "confusion",
     "constant_risks",
@@ -20,6 +23,7 @@ __all__ = [
     "curves",
     "dented_front",
     "driven_training",
+    "episodes",
     "explorer",
     "filters",
     "gap",

@@ -25,7 +25,8 @@ def alphabets(data: Alphabets, columns: int = 24) -> Figure:
         Characters shown of each alphabet, at most.
     """
     side = data.x.shape[-1]
-    ordered = [row for part, named in data.parts.items() for row in [(part, None), *((part, name) for name in named)]]
+    held = {part: data.part(part) for part in data.parts}
+    ordered = [row for part in held for row in [(part, None), *((part, name) for name in held[part].names)]]
     figure = Figure(figsize=(9.2, 0.3 * len(ordered)), layout="none")
     axes = figure.add_axes((0.3, 0.01, 0.69, 0.98))
     axes.set_axis_off()
@@ -36,11 +37,12 @@ def alphabets(data: Alphabets, columns: int = 24) -> Figure:
             axes.text(-0.43, 1 - (line + 0.75) / len(ordered), f"meta-{part} alphabets", weight="bold",
                       transform=axes.transAxes, va="center", fontsize=9)  # fmt: skip
         else:
-            classes = (data.alphabet == data.names.index(name)).nonzero().squeeze(1)
+            mine = held[part]
+            classes = (mine.alphabet == mine.names.index(name)).nonzero().squeeze(1)
             spread = torch.linspace(0, len(classes) - 1, min(columns, len(classes))).long()
             for place, label in enumerate(classes[spread].tolist()):
-                written = (data.y == label).nonzero().squeeze(1)
-                strip[:, place * side : (place + 1) * side] = data.x[written[place % len(written)], 0]
+                written = (mine.y == label).nonzero().squeeze(1)
+                strip[:, place * side : (place + 1) * side] = mine.x[written[place % len(written)], 0]
             axes.text(-0.41, 1 - (line + 0.5) / len(ordered), f"{name}, {len(classes)} characters",
                       transform=axes.transAxes, va="center", fontsize=9)  # fmt: skip
         picture = np.concatenate([picture, strip])

@@ -1,0 +1,246 @@
+"""Omniglot: 1,623 characters of 50 alphabets, each drawn by 20 people, read from the original archives."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import warnings
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from metautil.datasets.cache import cached
+from metautil.datasets.sources import DamagedData, NotThere, damaged, fetch, not_there, place
+from metautil.tasks import Alphabets
+
+FOLDER = "omniglot-py"
+HALVES = ("images_background", "images_evaluation")
+CHARACTERS, DRAWINGS = 1623, 20
+SIDE, SMALL = 105, 28
+VERSION = 1  # raise it when the images change: old cache files are then made again
+
+VALIDATION = ("Armenian", "Bengali", "Early_Aramaic", "Hebrew", "Mkhedruli_(Georgian)")
+TEST = (
+    *("Kannada", "Keble", "Malayalam", "Manipuri", "Mongolian", "Old_Church_Slavonic_(Cyrillic)", "Oriya", "Sylheti"),
+    *("Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG"),
+)
+TEST_CHARACTERS = tuple(f"Gurmukhi/character{number}" for number in (42, 43, 44, 45))
+"""The split of Vinyals et al. 2016, as published with the code of Snell et al. 2017: 1,028 characters for
+meta-training, 172 for meta-validation, 423 for meta-testing. One alphabet is cut: the last four characters of Gurmukhi are
+test characters, because the split was by number."""
+
+
+class Drawing(NamedTuple):
+    """One PNG of the original layout, not read yet."""
+
+    character: str  # "Gurmukhi/character42"
+    name: str  # "0593_01.png"
+    stamp: str  # changes when the content does
+    source: Path  # the archive or the folder it comes from
+    read: Callable[[], bytes]
+
+
+def omniglot(folder: str | os.PathLike | None = None, download: bool = False) -> Alphabets:
+    """Omniglot: 1,623 characters of 50 alphabets, each drawn by 20 people (Lake, Salakhutdinov & Tenenbaum 2015).
+
+    The original drawings have 105 by 105 pixels, ink or paper. Here they are reduced to 28 by 28, as in the papers that
+    use them (Vinyals et al. 2016, and since). A pixel is the share of its area that is ink, rounded to 0..255: the same
+    as in `font_alphabets`. Papers reduce by the nearest pixel (Snell et al. 2017), which breaks thin strokes, or by
+    Pillow's Lanczos filter (Finn et al. 2017), which overshoots beside them; the share is exact on every machine.
+
+    The drawings are read once, in seconds, and then come from a cache file in `cache_root()`. Its name holds a digest of
+    the source's list of files, so that another source never meets it.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The folder that holds ``omniglot-py``; `data_root()` if not given. In it ``images_background`` and
+        ``images_evaluation`` are looked for as folders, then as zip archives, which are read in place.
+    download : bool
+        Whether to fetch what is missing or damaged, by torchvision. What is there and right is not fetched again.
+
+    Returns
+    -------
+    Alphabets
+        x: uint8, shape (32460, 1, 28, 28), ink 255 on paper 0; 20 images a character. Characters are called
+        "Alphabet/characterNN", in this order. Its parts are the split of Vinyals et al. 2016: 1,028, 172 and 423
+        characters (`rotations` makes the 4,112, 688 and 1,692 classes of the papers). Alphabet Gurmukhi is cut by it.
+
+    Raises
+    ------
+    NotThere
+        If one half is not there and ``download`` is False.
+    DamagedData
+        If an archive or an image cannot be read, a character has fewer drawings than others, or some of the 1,623
+        characters are missing. A collection of less than half as many is no broken copy: it is read, with a warning.
+    DownloadFailed
+        If the download breaks off or cannot be written. The next call begins anew.
+    """
+    root = place(folder)
+    try:
+        drawings = _drawings(root)
+        arrays = cached(_cache_name(drawings), VERSION, lambda: _images(drawings))
+    except (NotThere, DamagedData):
+        if not download:
+            raise
+        fetch("omniglot", root, FOLDER, _download)
+        drawings = _drawings(root)
+        arrays = cached(_cache_name(drawings), VERSION, lambda: _images(drawings))
+    characters = tuple(arrays["character"].tolist())
+    if len(characters) != CHARACTERS:
+        warnings.warn(
+            f"omniglot: {root / FOLDER} holds {len(characters)} characters; the full set has {CHARACTERS:,}.",
+            stacklevel=2,
+        )
+    alphabets = [character.partition("/")[0] for character in characters]
+    names = tuple(sorted(set(alphabets)))
+    parts = [part_of(character) for character in characters]
+    return Alphabets(
+        x=torch.as_tensor(arrays["ink"])[:, None],
+        y=torch.arange(len(characters)).repeat_interleave(len(arrays["ink"]) // len(characters)),
+        alphabet=torch.tensor([names.index(alphabet) for alphabet in alphabets]),
+        names=names,
+        characters=characters,
+        parts={
+            part: torch.tensor([position for position, its in enumerate(parts) if its == part])
+            for part in ("training", "validation", "test")
+            if part in parts
+        },
+    )
+
+
+def part_of(character: str) -> str:
+    """The part that a character like "Gurmukhi/character42" belongs to: "training", "validation" or "test"."""
+    alphabet = character.partition("/")[0]
+    if alphabet in TEST or character in TEST_CHARACTERS:
+        return "test"
+    return "validation" if alphabet in VALIDATION else "training"
+
+
+def reduced(ink: np.ndarray) -> np.ndarray:
+    """Share of ink in each of 28 by 28 pixels, 0..255, for bitmaps of 105 by 105.
+
+    A small pixel covers 3.75 by 3.75 large ones. In quarters of a large pixel these are 15 by 15, so that all is whole
+    numbers: share = quarters with ink / 225, rounded half up.
+
+    Parameters
+    ----------
+    ink : ndarray
+        bool, shape (n, 105, 105).
+
+    Returns
+    -------
+    ndarray
+        uint8, shape (n, 28, 28).
+    """
+    owner = np.arange(4 * SIDE) * SMALL // (4 * SIDE)  # of each quarter: the small pixel it lies in
+    overlap = np.zeros((SMALL, SIDE), dtype=np.float32)
+    np.add.at(overlap, (owner, np.arange(4 * SIDE) // 4), 1)
+    quarters = overlap @ ink.astype(np.float32) @ overlap.T  # whole numbers up to 225: exact
+    return ((quarters.astype(np.int32) * 34 + 15) // 30).astype(np.uint8)  # 255/225 = 34/30
+
+
+def _drawings(root: Path) -> list[Drawing]:
+    """All drawings of both halves, in order, without reading an image."""
+    found = []
+    for half in HALVES:
+        inside, archive = root / FOLDER / half, root / FOLDER / f"{half}.zip"
+        if inside.is_dir():
+            found += _in_folder(inside)
+        elif archive.is_file():
+            found += _in_archive(archive)
+        else:
+            raise not_there("omniglot", root, f"{FOLDER}/{half}.zip (or folder {half})")
+    found.sort(key=lambda drawing: drawing[:2])
+    _check(root, found)
+    return found
+
+
+def _in_folder(folder: Path) -> list[Drawing]:
+    found = []
+    for path in folder.glob("*/*/*.png"):
+        known = path.stat()
+        alphabet, character, name = path.parts[-3:]
+        stamp = f"{known.st_size}, {known.st_mtime_ns}"
+        found.append(Drawing(f"{alphabet}/{character}", name, stamp, folder, path.read_bytes))
+    return found
+
+
+def _in_archive(path: Path) -> list[Drawing]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise damaged("omniglot", path, f"cannot be read as a zip archive ({error})") from error
+    found, wanted = [], path.stem
+    for member in archive.infolist():
+        half, *where = member.filename.split("/")
+        if half == wanted and len(where) == 3 and where[2].endswith(".png"):
+            alphabet, character, name = where
+            read = partial(archive.read, member)
+            found.append(Drawing(f"{alphabet}/{character}", name, f"{member.CRC:08x}", path, read))
+    return found
+
+
+def _check(root: Path, drawings: list[Drawing]) -> None:
+    """Raise DamagedData unless every character has equally many drawings, and a large collection all characters."""
+    counts = Counter(drawing.character for drawing in drawings)
+    if not counts:
+        raise damaged("omniglot", root / FOLDER, "holds no drawing named HALF/ALPHABET/CHARACTER/NAME.png")
+    most = max(counts.values())
+    for drawing in drawings:
+        if (count := counts[drawing.character]) < most:
+            raise damaged(
+                "omniglot",
+                drawing.source,
+                f"is incomplete: {drawing.character} has {count} {'drawings' if count > 1 else 'drawing'}, others have {most}",
+            )
+    if len(counts) > CHARACTERS // 2 and (len(counts), most) != (CHARACTERS, DRAWINGS):
+        raise damaged(
+            "omniglot",
+            root / FOLDER,
+            f"is incomplete: it holds {len(counts):,} characters with {most} drawings each, not {CHARACTERS:,} with {DRAWINGS}",
+        )
+
+
+def _cache_name(drawings: list[Drawing]) -> str:
+    listed = "\n".join(f"{drawing.character}/{drawing.name} {drawing.stamp}" for drawing in drawings)
+    return f"omniglot_{SMALL}_{hashlib.sha256(listed.encode()).hexdigest()[:16]}"
+
+
+def _images(drawings: list[Drawing], some: int = 1000) -> dict[str, np.ndarray]:
+    """What the cache file holds: ink (N, 28, 28) uint8, the characters (C,) in order. Reads ``some`` images at a time."""
+    ink = np.empty((len(drawings), SMALL, SMALL), dtype=np.uint8)
+    for start in range(0, len(drawings), some):
+        ink[start : start + some] = reduced(np.stack([_ink(drawing) for drawing in drawings[start : start + some]]))
+    return {"ink": ink, "character": np.array(sorted({drawing.character for drawing in drawings}))}
+
+
+def _ink(drawing: Drawing) -> np.ndarray:
+    """One drawing's ink, bool, shape (105, 105)."""
+    what = f"holds {drawing.character}/{drawing.name}, which"
+    try:
+        with Image.open(io.BytesIO(drawing.read()), formats=["PNG"]) as image:
+            paper = np.asarray(image.convert("1"))
+    except (OSError, SyntaxError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        reason = "it is no PNG" if isinstance(error, UnidentifiedImageError) else error
+        raise damaged("omniglot", drawing.source, f"{what} cannot be read ({reason})") from error
+    if paper.shape != (SIDE, SIDE):
+        height, width = paper.shape
+        raise damaged("omniglot", drawing.source, f"{what} has {height} by {width} pixels, not {SIDE} by {SIDE}")
+    return ~paper
+
+
+def _download(folder: Path) -> None:
+    from torchvision.datasets import Omniglot  # slow to import, so only where it is used
+
+    for background in (True, False):
+        Omniglot(folder, background=background, download=True)
