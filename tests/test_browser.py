@@ -359,7 +359,7 @@ def run_for_a_while(seen: Seen) -> None:
         seen.handles.nth(slider).focus()
         page.keyboard.press("ArrowRight")
         turned = seen.wait(grown[0])
-        assert inside_changed(grown[1], turned[1])
+        assert (grown[1] != turned[1]).any()  # the mark of the present setting, which may stand near the right edge
         grown = turned
     panel.get_by_role("button", name="Step", exact=True).click()
     seen.wait(grown[0])
