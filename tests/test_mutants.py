@@ -91,6 +91,10 @@ MUTANTS = [
            "tests/test_training.py"),
     Mutant("batches not shuffled", "training.py", "torch.randperm(count, generator=generator)", "torch.arange(count)",
            "tests/test_training.py"),
+    Mutant("hidden generator not put back", "augmentation.py", "with torch.random.fork_rng(devices=[]):", "if True:",
+           "tests/test_augmentation.py"),
+    Mutant("one draw for all images", "augmentation.py", "manual_seed(seed)", "manual_seed(seeds[0])",
+           "tests/test_augmentation.py"),
     Mutant("n for n − 1", "statistics.py", "values) / (count - 1))", "values) / count)", "tests/test_foundations.py"),
 ]  # fmt: skip
 
