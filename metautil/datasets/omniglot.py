@@ -130,7 +130,7 @@ def reduced(ink: np.ndarray) -> np.ndarray:
     """Share of ink in each of 28 by 28 pixels, 0..255, for bitmaps of 105 by 105.
 
     A small pixel covers 3.75 by 3.75 large ones. In quarters of a large pixel these are 15 by 15, so that all is whole
-    numbers: share = quarters with ink / 225, rounded half up.
+    numbers: 255 · share = quarters with ink · 17 / 15, rounded.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def reduced(ink: np.ndarray) -> np.ndarray:
     overlap = np.zeros((SMALL, SIDE), dtype=np.float32)
     np.add.at(overlap, (owner, np.arange(4 * SIDE) // 4), 1)
     quarters = overlap @ ink.astype(np.float32) @ overlap.T  # whole numbers up to 225: exact
-    return ((quarters.astype(np.int32) * 34 + 15) // 30).astype(np.uint8)  # 255/225 = 34/30
+    return ((17 * quarters.astype(np.int32) + 7) // 15).astype(np.uint8)
 
 
 def _drawings(root: Path) -> list[Drawing]:
