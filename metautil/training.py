@@ -411,8 +411,9 @@ def fit(
             if path is not None and (not run.values or run.step % every == 0):
                 checkpoints.save(path, run._asdict(), experiment)
             bar.update()
-        bar.total = run.step  # a run that stopped early is complete, and its bar should look so
-        bar.refresh()
+        if run.step < bar.total:  # a run that stopped early is complete, and its bar should look so
+            bar.reset(total=run.step)
+            bar.update(run.step)
     return run
 
 

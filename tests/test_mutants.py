@@ -109,6 +109,10 @@ MUTANTS = [
            'checkpoints.load(path, experiment) | {"values": ()})', "tests/test_checkpoints.py"),
     Mutant("history not restored", "training.py", "checkpoints.load(path, experiment))",
            'checkpoints.load(path, experiment))._replace(history=run.history)', "tests/test_checkpoints.py"),
+    Mutant("hidden generator not put back", "augmentation.py", "with torch.random.fork_rng(devices=[]):", "if True:",
+           "tests/test_augmentation.py"),
+    Mutant("one draw for all images", "augmentation.py", "manual_seed(seed)", "manual_seed(seeds[0])",
+           "tests/test_augmentation.py"),
     Mutant("n for n − 1", "statistics.py", "values) / (count - 1))", "values) / count)", "tests/test_foundations.py"),
 ]  # fmt: skip
 

@@ -36,7 +36,7 @@ TEST = (
 TEST_CHARACTERS = tuple(f"Gurmukhi/character{number}" for number in (42, 43, 44, 45))
 """The split of Vinyals et al. 2016, as published with the code of Snell et al. 2017: 1,028 characters for
 meta-training, 172 for meta-validation, 423 for meta-testing. One alphabet is cut: the last four characters of Gurmukhi are
-test characters, because the split was by number."""
+test characters, so that training and validation have 1,200 together."""
 
 
 class Drawing(NamedTuple):
@@ -54,8 +54,8 @@ def omniglot(folder: str | os.PathLike | None = None, download: bool = False) ->
 
     The original drawings have 105 by 105 pixels, ink or paper. Here they are reduced to 28 by 28, as in the papers that
     use them (Vinyals et al. 2016, and since). A pixel is the share of its area that is ink, rounded to 0..255: the same
-    as in `font_alphabets`. Papers reduce by the nearest pixel (Snell et al. 2017), which breaks thin strokes, or by
-    Pillow's Lanczos filter (Finn et al. 2017), which overshoots beside them; the share is exact on every machine.
+    as in `font_alphabets`, and exact on every machine. The papers' code lets Pillow resize the drawings, which takes the
+    nearest pixel of a 1-bit image whatever filter is asked for, and so breaks thin strokes.
 
     The drawings are read once, in seconds, and then come from a cache file in `cache_root()`. Its name holds a digest of
     the source's list of files, so that another source never meets it.
@@ -130,7 +130,7 @@ def reduced(ink: np.ndarray) -> np.ndarray:
     """Share of ink in each of 28 by 28 pixels, 0..255, for bitmaps of 105 by 105.
 
     A small pixel covers 3.75 by 3.75 large ones. In quarters of a large pixel these are 15 by 15, so that all is whole
-    numbers: share = quarters with ink / 225, rounded half up.
+    numbers: 255 · share = quarters with ink · 17 / 15, rounded.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def reduced(ink: np.ndarray) -> np.ndarray:
     overlap = np.zeros((SMALL, SIDE), dtype=np.float32)
     np.add.at(overlap, (owner, np.arange(4 * SIDE) // 4), 1)
     quarters = overlap @ ink.astype(np.float32) @ overlap.T  # whole numbers up to 225: exact
-    return ((quarters.astype(np.int32) * 34 + 15) // 30).astype(np.uint8)  # 255/225 = 34/30
+    return ((17 * quarters.astype(np.int32) + 7) // 15).astype(np.uint8)
 
 
 def _drawings(root: Path) -> list[Drawing]:

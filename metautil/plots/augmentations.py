@@ -43,10 +43,10 @@ def augmentations(scans: Data, others: Data, kinds: dict[str, Strength]) -> Scen
             read[kind, strength], pictures[kind, strength] = others.y[nearest], x[shown, 0]
     share = {key: (labels == scans.y).double().mean().item() for key, labels in read.items()}
 
-    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.45, 1))
     left.set_axis_off()
-    left.set_title("two scans of each digit; below each, augmented, and what it is read as", fontsize=9)
+    left.set_title("two scans of each digit; below each, augmented, and what it is read as", fontsize=9, pad=8)
     wide, high = side + 2, 2 * side + 8  # a cell: the scan, the augmented one below, and room for a label
 
     def mosaic(augmented: Tensor) -> Tensor:
@@ -83,13 +83,11 @@ def augmentations(scans: Data, others: Data, kinds: dict[str, Strength]) -> Scen
         ring.set_data([k], [100 * share[kind, k]])
         kept, count = round(share[kind, k] * len(scans.y)), len(scans.y)
         seen = share_interval(kept, count)
+        lost = scans.y[read[kind, k] != scans.y].bincount(minlength=10)
         return (
-            f"{kind} {at_strength(kind, k)}: {kept} of {count} scans are still read as their own digit, {100 * seen.mean:.1f}% "
-            f"(interval {100 * seen.low:.1f} to {100 * seen.high:.1f})"
+            f"{kind} {kinds[kind](k)[0]}: {kept} of {count} scans are still read as their own digit, {100 * seen.mean:.1f}% "
+            f"(interval {100 * seen.low:.1f} to {100 * seen.high:.1f}) · lost of 0 to 9: {' '.join(map(str, lost.tolist()))}"
         )
-
-    def at_strength(kind: str, k: int) -> str:
-        return kinds[kind](k)[0]
 
     alt = (
         "Left: two handwritten scans of each digit, each with its augmented version below it and the digit that the nearest "

@@ -38,9 +38,8 @@ def episodes(data: Alphabets) -> Scene:
     first_query = SHOTS[-1] * cell + gap
     height = first_query + QUERIES * (cell + gap // 2)
     image = left.imshow(torch.zeros(height, WAYS[-1] * cell).numpy(), cmap="gray_r", vmin=0, vmax=1)
-    left.axhline(first_query - gap / 2 - 2, color=GREY, linewidth=1)
-    for text, row in (("support set: K rows", first_query / 2), ("query set", (first_query + height) / 2)):
-        left.text(-gap, row, text, rotation=90, ha="right", va="center", fontsize=9)
+    for text, row, anchor in (("support set: K rows", first_query - gap, "bottom"), ("query set", first_query, "top")):
+        left.text(-gap, row, text, rotation=90, ha="right", va=anchor, fontsize=9)
     (hits,) = left.plot([], [], "o", color=GREEN, markersize=4)
     (misses,) = left.plot([], [], "x", color=VERMILION, markersize=5, markeredgewidth=1.5)
     left.set_title("one column a class; ● read right, × read wrong by the nearest neighbour", fontsize=9)
@@ -58,6 +57,7 @@ def episodes(data: Alphabets) -> Scene:
         N, K = int(ways), int(shots)
         task = families[N, K](1, torch.Generator().manual_seed(int(number)))
         canvas = torch.zeros(height, WAYS[-1] * cell)
+        canvas[first_query - gap // 2 - 2] = 0.4  # the line between the two sets
         for place, picture in enumerate(task.support.x[0, :, 0]):
             row, column = cell * (SHOTS[-1] - K + place % K), cell * (place // K)
             canvas[row : row + side, column : column + side] = picture
