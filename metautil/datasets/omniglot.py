@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
+from tqdm.auto import tqdm
 
 from metautil.datasets.cache import cached
 from metautil.datasets.sources import DamagedData, NotThere, damaged, fetch, not_there, place
@@ -219,7 +220,7 @@ def _cache_name(drawings: list[Drawing]) -> str:
 def _images(drawings: list[Drawing], some: int = 1000) -> dict[str, np.ndarray]:
     """What the cache file holds: ink (N, 28, 28) uint8, the characters (C,) in order. Reads ``some`` images at a time."""
     ink = np.empty((len(drawings), SMALL, SMALL), dtype=np.uint8)
-    for start in range(0, len(drawings), some):
+    for start in tqdm(range(0, len(drawings), some), desc="reading Omniglot", leave=False, delay=1):
         ink[start : start + some] = reduced(np.stack([_ink(drawing) for drawing in drawings[start : start + some]]))
     return {"ink": ink, "character": np.array(sorted({drawing.character for drawing in drawings}))}
 
