@@ -48,6 +48,9 @@ def test_augmentations():
     assert max(k for k in STRENGTHS if shares["rotate"][k] >= 90) == 2 and "20°" in scene.move("rotate", 2)
     assert max(k for k in STRENGTHS if shares["crop"][k] >= 90) == 4 and "72%" in scene.move("crop", 4)
     assert shares["rotate"][3] < 90
+    lost = {k: list(map(int, scene.move("rotate", k).split("lost of 0 to 9: ")[1].split())) for k in (2, 4)}
+    assert max(lost[2]) == lost[2][8] > sorted(lost[2])[-2], "at 20° the 8 has lost most"
+    assert {digit for digit in range(10) if lost[4][digit] == max(lost[4])} == {3, 7, 8} and lost[4][0] == 0
     assert len({row[0] for row in shares.values()}) == 1, "strength 0 changes an image"
     assert min(shares, key=lambda kind: shares[kind][1]) == "flip"
     assert all(row[0] > 95 and row[0] - row[-1] > 40 for row in shares.values())
@@ -76,6 +79,8 @@ def test_episodes():
     assert min(shots for shots in SHOTS if read(5, shots) >= 60) == 4
     assert max(ways for ways in WAYS if read(ways, 1) >= 50) == 4
     assert read(5, 1) < 50
+    assert read(5, 2) > read(4, 1) > read(5, 1), "one shot more helps more than one way less"
+    assert 0.7 < read(10, 1) / read(5, 1) < 0.8, "twice the ways cost about a quarter"
     for ways, shots, number in ((5, 1, 1), (2, 5, 7), (10, 3, 40)):
         text = scene.move(ways, shots, number)
         task = few_shot_tasks(data, ways, shots, 3)(1, torch.Generator().manual_seed(number))

@@ -89,6 +89,15 @@ check_to_tensor = Exercise(
             ),
         ),
         Mistake(
+            "The divisor is the brightest pixel that happens to be there, not the brightest that there can be",
+            lambda images: images[:, None].double() / images.max(),
+            (
+                "Is any pixel of the images that you were given 255?",
+                "The unit has to be the same for all data sets: what eight bits can hold at most.",
+                "Divide by 255, not by images.max().",
+            ),
+        ),
+        Mistake(
             "The divisor is 256: full brightness is a little less than 1",
             lambda images: images[:, None].double() / 256,
             (
@@ -163,12 +172,12 @@ check_relabel = Exercise(
             ),
         ),
         Mistake(
-            "The mapping runs backwards: classes has been indexed by numbers that are no positions in it",
-            lambda labels, classes: classes[labels % len(classes)],
+            "The numbers are right but sorted by class: nonzero lists the table row by row, and your rows are classes",
+            lambda labels, classes: (labels == classes[:, None]).nonzero()[:, 0],
             (
-                "Does your answer hold numbers from 0 to N − 1?",
-                "classes[k] leads from the task's number k to the class. The other direction is wanted.",
-                "Find, for each label, the k with classes[k] equal to it.",
+                "Which image does the first number of your answer belong to?",
+                "The answer has one number for each image, in the order of the images; so the rows should be images.",
+                "Use (labels[:, None] == classes).nonzero()[:, 1]: a row for each image, and the column is its number.",
             ),
         ),
     ),
@@ -210,6 +219,15 @@ check_count_tasks = Exercise(
             ),
         ),
         Mistake(
+            "Support and query set are not told apart: it is counted which images are in the task, but not in which set",
+            lambda C, n, N, K, Q: factorial(N) * comb(C, N) * comb(n, K + Q) ** N,
+            (
+                "With K = 1 and Q = 1: is 'image a to adapt from, image b to be judged on' the same task the other way round?",
+                "Of the K + Q images of a class, any K can be the support images.",
+                "Choose twice: comb(n, K) for the support images, then comb(n - K, Q) for the query images.",
+            ),
+        ),
+        Mistake(
             "The images are chosen for one class only",
             lambda C, n, N, K, Q: factorial(N) * comb(C, N) * comb(n, K) * comb(n - K, Q),
             (
@@ -219,12 +237,30 @@ check_count_tasks = Exercise(
             ),
         ),
         Mistake(
+            "The power applies to the last factor only: the support images are chosen for one class, the query images for all",
+            lambda C, n, N, K, Q: factorial(N) * comb(C, N) * comb(n, K) * comb(n - K, Q) ** N,
+            (
+                "For N = 2, how often does each of the two binomials within a class have to appear in the product?",
+                "In Python, as on paper, a power binds more tightly than a product: a * b ** N is a · (b ** N).",
+                "Put brackets around the product before ** N.",
+            ),
+        ),
+        Mistake(
             "The choices of the N classes are added; independent choices multiply",
             lambda C, n, N, K, Q: factorial(N) * comb(C, N) * N * comb(n, K) * comb(n - K, Q),
             (
                 "Two classes with six choices each: how many pairs of choices are there, 12 or 36?",
                 "For each choice in one class, all choices in the next are open.",
                 "Write ** N instead of * N.",
+            ),
+        ),
+        Mistake(
+            "The numbering of the classes is counted twice",
+            lambda C, n, N, K, Q: factorial(N) * perm(C, N) * (comb(n, K) * comb(n - K, Q)) ** N,
+            (
+                "From C = 2 classes, how many numbered pairs can be made, and what do your first two factors give?",
+                "perm chooses in order, so it has numbered the classes already.",
+                "Use factorial(N) * comb(C, N), or perm(C, N) alone.",
             ),
         ),
         Mistake(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from metautil.augmentation import seeded
-from metautil.plots.base import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
+from metautil.plots.base import BLACK, BLUE, GREY, VERMILION
 from metautil.sliders import Scene
 from metautil.statistics import share_interval
 from metautil.tasks import Data
@@ -32,7 +32,7 @@ def augmentations(scans: Data, others: Data, kinds: dict[str, Strength]) -> Scen
     others : Data
         Images among which the nearest neighbour is looked for.
     kinds : dict of str to Strength
-        Up to five; strength 0 leaves an image as it is.
+        Strength 0 leaves an image as it is.
     """
     side, shown = scans.x.shape[-1], torch.cat([(scans.y == label).nonzero()[:2, 0] for label in range(10)])
     read, pictures = {}, {}
@@ -43,8 +43,8 @@ def augmentations(scans: Data, others: Data, kinds: dict[str, Strength]) -> Scen
             read[kind, strength], pictures[kind, strength] = others.y[nearest], x[shown, 0]
     share = {key: (labels == scans.y).double().mean().item() for key, labels in read.items()}
 
-    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.45, 1))
+    figure = Figure(figsize=(9.6, 3.1), layout="constrained")
+    left, right = (part.subplots() for part in figure.subfigures(1, 2, width_ratios=(1.7, 1)))  # each fills its height
     left.set_axis_off()
     left.set_title("two scans of each digit; below each, augmented, and what it is read as", fontsize=9, pad=8)
     wide, high = side + 2, 2 * side + 8  # a cell: the scan, the augmented one below, and room for a label
@@ -63,14 +63,16 @@ def augmentations(scans: Data, others: Data, kinds: dict[str, Strength]) -> Scen
                   fontsize=9)
         for place in range(20)
     ]  # fmt: skip
-    right.set(xlabel="strength k", ylabel="still read as their own digit (%)", xlim=(-0.4, 12.4), ylim=(0, 103))
-    for kind, colour, style in zip(
-        kinds, (BLUE, ORANGE, GREEN, VERMILION, SKY), ("o-", "s--", "^-.", "D:", "v-"), strict=False
-    ):
-        right.plot(STRENGTHS, [100 * share[kind, k] for k in STRENGTHS], style, color=colour, linewidth=1.5, markersize=4,
-                   label=kind)  # fmt: skip
-    right.axhline(90, color=GREY, linewidth=1, linestyle="--")
-    right.legend(fontsize=8, loc="lower left")
+    right.set(xlabel="strength k", ylabel="still read as their own digit (%)", xlim=(-0.6, 12.6), ylim=(0, 103))
+    right.set_xticks(STRENGTHS[::2])
+    curves = {kind: [100 * share[kind, k] for k in STRENGTHS] for kind in kinds}
+    for heights in curves.values():
+        (thin,) = right.plot(STRENGTHS, heights, color=GREY, linewidth=0.7, alpha=0.6, label="the other kinds")
+    right.axhline(90, color=BLACK, linewidth=1, linestyle="--")
+    right.text(12.3, 91, "90%", ha="right", va="bottom", fontsize=8)
+    (curve,) = right.plot([], [], "o-", color=BLUE, linewidth=1.8, markersize=4, label="this kind")
+    name = right.set_title(next(iter(kinds)), fontsize=9, pad=8)
+    right.legend(handles=[curve, thin], fontsize=8, loc="lower left")
     (ring,) = right.plot([], [], "o", color=BLACK, markersize=12, markerfacecolor="none", markeredgewidth=2)
 
     def move(kind: str, strength: float) -> str:
@@ -80,7 +82,9 @@ def augmentations(scans: Data, others: Data, kinds: dict[str, Strength]) -> Scen
         for text, answer, label in zip(words, answers, labels, strict=True):
             text.set_text(f"{answer} ✓" if answer == label else f"{answer} ✗")
             text.set_color(BLACK if answer == label else VERMILION)
-        ring.set_data([k], [100 * share[kind, k]])
+        curve.set_data(STRENGTHS, curves[kind])
+        ring.set_data([k], [curves[kind][k]])
+        name.set_text(f"{kind} {kinds[kind](k)[0]}")
         kept, count = round(share[kind, k] * len(scans.y)), len(scans.y)
         seen = share_interval(kept, count)
         lost = scans.y[read[kind, k] != scans.y].bincount(minlength=10)
@@ -91,7 +95,7 @@ def augmentations(scans: Data, others: Data, kinds: dict[str, Strength]) -> Scen
 
     alt = (
         "Left: two handwritten scans of each digit, each with its augmented version below it and the digit that the nearest "
-        "neighbour reads. Right: the share still read right against the strength, one curve for each kind of augmentation; all "
-        "fall, from nearly all scans at strength 0."
+        "neighbour reads. Right: the share still read right against the strength, one curve for each kind of augmentation, "
+        "the chosen one with markers; all fall, from nearly all scans at strength 0, and a dashed line marks 90%."
     )
-    return Scene(figure, [image, *words, ring], move, alt)
+    return Scene(figure, [image, *words, name, curve, ring], move, alt)

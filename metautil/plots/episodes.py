@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from matplotlib.figure import Figure
+from matplotlib.transforms import Affine2D
 from torch import Tensor
 
 from metautil.plots.base import BLACK, BLUE, GREEN, GREY, VERMILION
@@ -32,22 +35,37 @@ def episodes(data: Alphabets) -> Scene:
     }
 
     figure = Figure(figsize=(9.6, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    left.set_axis_off()
+    left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
     cell, gap = side + 4, side // 2
-    first_query = SHOTS[-1] * cell + gap
-    height = first_query + QUERIES * (cell + gap // 2)
-    image = left.imshow(torch.zeros(height, WAYS[-1] * cell).numpy(), cmap="gray_r", vmin=0, vmax=1)
-    for text, row, anchor in (("support set: K rows", first_query - gap, "bottom"), ("query set", first_query, "top")):
-        left.text(-gap, row, text, rotation=90, ha="right", va=anchor, fontsize=9)
-    (hits,) = left.plot([], [], "o", color=GREEN, markersize=4)
-    (misses,) = left.plot([], [], "x", color=VERMILION, markersize=5, markeredgewidth=1.5)
-    left.set_title("one column a class; ● read right, × read wrong by the nearest neighbour", fontsize=9)
 
-    right.set(xlabel="ways N", ylabel="query images read right (%)", xlim=(1.7, 10.3), ylim=(0, 100))
-    for shots in SHOTS:
-        right.plot(WAYS, [100 * judged[ways, shots].mean for ways in WAYS], color=GREY, linewidth=0.8, alpha=0.7,
-                   label="at the other K" if shots == 1 else None)  # fmt: skip
+    def extent(ways: int, shots: int) -> tuple[int, int, int]:
+        """Width of a task's picture, row of its first query images, height."""
+        first_query = shots * cell + gap
+        return ways * cell - 4, first_query, first_query + QUERIES * (cell + gap // 2)
+
+    widest, _, highest = extent(WAYS[-1], SHOTS[-1])
+    margin = side  # for the names of the two sets
+    left.set(xlim=(-margin, widest), ylim=(highest, 0), aspect="equal")
+    left.set_axis_off()
+    left.set_title("a column for each class; the nearest neighbour: ● right, × wrong", fontsize=9)
+    grid = Affine2D()  # from pixels of the task's picture to the panel: every task fills it
+    place = {"transform": grid + left.transData}
+    image = left.imshow([[0]], cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", **place)
+    names = [
+        left.text(-gap / 2, 0, name, rotation=90, ha="right", va="center", fontsize=9, **place)
+        for name in ("support set", "query set")
+    ]
+    (border,) = left.plot([], [], color=GREY, linewidth=1.2, **place)
+    (hits,) = left.plot([], [], "o", color=GREEN, markersize=5, **place)
+    (misses,) = left.plot([], [], "x", color=VERMILION, markersize=5, markeredgewidth=1.5, **place)
+
+    right.set(xlabel="ways N", ylabel="query images read right (%)", xlim=(1.7, 11.3), ylim=(0, 100), xticks=WAYS)
+    level = -math.inf
+    for shots in sorted(SHOTS, key=lambda shots: judged[WAYS[-1], shots].mean):
+        means = [100 * judged[ways, shots].mean for ways in WAYS]
+        right.plot(WAYS, means, color=GREY, linewidth=0.8, alpha=0.7)
+        level = max(means[-1], level + 4)  # names of lines that end close together stay apart
+        right.text(WAYS[-1] + 0.4, level, f"K = {shots}", color=GREY, va="center", fontsize=8)
     right.plot(WAYS, [100 / ways for ways in WAYS], "--", color=BLACK, linewidth=1.2, label="chance, 1/N")
     (curve,) = right.plot([], [], "o-", color=BLUE, markersize=4, label="nearest neighbour at this K")
     (ring,) = right.plot([], [], "o", color=BLACK, markersize=12, markerfacecolor="none", markeredgewidth=2)
@@ -56,21 +74,27 @@ def episodes(data: Alphabets) -> Scene:
     def move(ways: float, shots: float, number: float) -> str:
         N, K = int(ways), int(shots)
         task = families[N, K](1, torch.Generator().manual_seed(int(number)))
-        canvas = torch.zeros(height, WAYS[-1] * cell)
-        canvas[first_query - gap // 2 - 2] = 0.4  # the line between the two sets
-        for place, picture in enumerate(task.support.x[0, :, 0]):
-            row, column = cell * (SHOTS[-1] - K + place % K), cell * (place // K)
+        width, first_query, height = extent(N, K)
+        scale = min(widest / width, highest / height)
+        grid.clear().scale(scale).translate((widest - scale * width) / 2, (highest - scale * height) / 2)
+        canvas, marks = torch.zeros(height, width), []
+        for index, picture in enumerate(task.support.x[0, :, 0]):
+            row, column = cell * (index % K), cell * (index // K)
             canvas[row : row + side, column : column + side] = picture
-        marks = []
-        for place, picture in enumerate(task.query.x[0, :, 0]):
-            row, column = first_query + (cell + gap // 2) * (place % QUERIES), cell * (place // QUERIES)
+        for index, picture in enumerate(task.query.x[0, :, 0]):
+            row, column = first_query + (cell + gap // 2) * (index % QUERIES), cell * (index // QUERIES)
             canvas[row : row + side, column : column + side] = picture
             marks.append((column + side / 2, row + side + 4))
         image.set_data(canvas.numpy())
+        image.set_extent((0, width, height, 0))
+        line = first_query - gap / 2 - 2
+        border.set_data([0, width], [line, line])
+        for name, middle in zip(names, (line / 2, (first_query + height) / 2), strict=True):
+            name.set_y(middle)
         verdicts = _read_right(task)[0].tolist()
-        for line, wanted in ((hits, True), (misses, False)):
+        for points, wanted in ((hits, True), (misses, False)):
             some = [mark for mark, verdict in zip(marks, verdicts, strict=True) if verdict == wanted]
-            line.set_data([x for x, _ in some], [y for _, y in some])
+            points.set_data([x for x, _ in some], [y for _, y in some])
         curve.set_data(WAYS, [100 * judged[n, K].mean for n in WAYS])
         seen = judged[N, K]
         ring.set_data([N], [100 * seen.mean])
@@ -82,10 +106,10 @@ def episodes(data: Alphabets) -> Scene:
 
     alt = (
         "Left: the images of one task, a column for each class, support images above and query images below, with a dot or a "
-        "cross under each query image. Right: share of query images that the nearest neighbour reads right, falling with the "
-        "number of ways and rising with the shots, above the dashed curve of chance."
+        "cross under each query image. Right: share of query images that the nearest neighbour reads right, one curve for each "
+        "number of shots, falling with the number of ways and rising with the shots, above the dashed curve of chance."
     )
-    return Scene(figure, [image, hits, misses, curve, ring], move, alt)
+    return Scene(figure, [image, *names, border, hits, misses, curve, ring], move, alt)
 
 
 def _read_right(tasks: Task) -> Tensor:

@@ -28,9 +28,12 @@ def largest_of_means(shares):
 
 
 def draw_counts(generator):
-    """C, n, N, K, Q small enough to list every task."""
-    N, K, Q = (int(torch.randint(low, high, (), generator=generator)) for low, high in ((2, 4), (1, 3), (1, 3)))
-    return N + 1, K + Q, N, K, Q
+    """C, n, N, K, Q small enough to list every task, with one or two images to spare and none to two classes."""
+    ranges = ((2, 4), (1, 3), (1, 3), (0, 3), (1, 3))
+    N, K, Q, classes, images = (int(torch.randint(low, high, (), generator=generator)) for low, high in ranges)
+    if N == 3:
+        K = Q = 1  # or the list would have a million entries
+    return N + classes, K + Q + images, N, K, Q
 
 
 def listed(C, n, N, K, Q):
@@ -129,14 +132,14 @@ def average_and_variance(W, b, versions, y, variance=True):
 
 FORMULAS = {
     "5.1": Formula(
-        r"\mathbb{E}\left[ \max_{k} \hat{s}_k \right] \ge \max_{k}\, \mathbb{E}\left[ \hat{s}_k \right]",
+        r"\mathbb{E}\left[ \max_{j} \hat{s}_j \right] \ge \max_{j}\, \mathbb{E}\left[ \hat{s}_j \right]",
         "bound", draw_shares, largest_of_means, mean_of_largest,
         lambda shares: sum(min(row) for row in shares.tolist()) / len(shares), holds=at_most,
     ),
     "5.2": Formula(
         r"\binom{C}{N} \left[ \binom{n}{K} \binom{n - K}{Q} \right]^N",
         "closed form", draw_counts, counted, listed,
-        lambda C, n, N, K, Q: math.perm(C, N) * (math.comb(n, K) * math.comb(n - K, Q)) ** N,
+        lambda C, n, N, K, Q: math.comb(C, N) * math.comb(n, K) ** N,
     ),
     "5.3": Formula(
         r"\frac{1}{N!} \sum_{\pi} \frac{1}{J} \sum_{j=1}^{J} \left[\, \hat{y}_j = \pi(c_j) \,\right] = \frac{1}{N}",
