@@ -345,7 +345,7 @@ def _final(text: str, model: str, widgets: dict) -> str:
     if bar["bar_style"] not in ("success", "danger") and (unknown or bar["value"] < bar["max"]):
         raise ValueError(f"the progress bar {label or text!r} was not closed; loop over it to its end, or use `with`.")
     if known:
-        total = int(bar["max"])  # not the text's: a run that stops early sets it anew
+        total = int(known["total"])  # as at the start, which is what nbval sees; a run may stop before it
         form = "{l_bar}{bar:10}| {n_fmt}/{total_fmt}"
         return tqdm.format_meter(int(bar["value"]), total, 0, prefix=label or "", bar_format=form)
     count = re.match(r"\W*(\d+)", right["value"])
