@@ -146,7 +146,6 @@ def test_the_stored_sweep_says_what_the_prose_says():
 
 def test_the_stored_losses_say_what_the_prose_says():
     """The squared error fails from the usual start, with dead features; from a head at zero it reads the scans as well."""
-    from benchmarks.losses import ETAS
     from metautil.results import stored
 
     found = stored("losses")
@@ -155,6 +154,9 @@ def test_the_stored_losses_say_what_the_prose_says():
     assert usual["accuracy_T"].high < zero["accuracy_T"].low and usual["accuracy_D"].high < zero["accuracy_D"].low
     assert usual["alive"].high < 0.75 and zero["alive"].low > 0.9
     assert abs(zero["accuracy_T"].mean - entropy["accuracy_T"].mean) < 0.02
-    assert 0 < entropy["accuracy_D"].mean - zero["accuracy_D"].mean < 0.1
-    for case in found.values():  # no loss is held back by the end of the range of step sizes
-        assert min(ETAS) < case["eta"].mean < max(ETAS)
+    fixed = [found[f"{loss}, head at zero, η=0.05"]["accuracy_D"] for loss in ("squared error", "cross-entropy")]
+    behind = fixed[1].mean - fixed[0].mean
+    assert (
+        fixed[0].high < fixed[1].low
+    )  # on the font digits it stays behind, but less than at the step sizes chosen on scans
+    assert behind < 0.5 * (entropy["accuracy_D"].mean - zero["accuracy_D"].mean)
