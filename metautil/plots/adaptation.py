@@ -26,7 +26,7 @@ def _shrinking(curvatures: Tensor, alpha: float, steps: int) -> Tensor:
 
 
 def _initialisations(curvatures: Tensor, optima: Tensor, alpha: float, steps: int) -> dict[str, Tensor]:
-    """The stationary point (9.11) of each learner, with the weights (9.12)."""
+    """The stationary point (9.9) of each learner, with the weights (9.10)."""
     left = _shrinking(curvatures, alpha, steps)
     weights = {
         "joint": curvatures,
@@ -42,7 +42,7 @@ def _initialisations(curvatures: Tensor, optima: Tensor, alpha: float, steps: in
 def adaptation_map(curvatures: Tensor, optima: Tensor) -> Scene:
     """Bowls of two parameters, the initialisation of four learners among them, and adaptation from a start of your own.
 
-    Left: the minimum and two contours of each task's risk, the stationary points (9.11) of joint training, MAML, FOMAML
+    Left: the minimum and two contours of each task's risk, the stationary points (9.9) of joint training, MAML, FOMAML
     and Reptile, and the path of K gradient steps into each task from the start. Right: the mean risk over the tasks after
     k steps, from each initialisation and from the start; a line marks k = K.
 
