@@ -117,6 +117,39 @@ def test_marks_move_as_the_prose_says():
     assert away[1] < away[0] - 1
 
 
+def test_more_steps_leave_less_to_save():
+    """Joint training's mean risk and what MAML's start saves of it, at α = 0.4, as the prose says."""
+    scene = plots.adaptation_map(*bowls())
+    first, last = (risks(scene.move(0.4, steps, 0.0, 0.0)) for steps in (1, 10))
+    assert last["joint"] == 0.0221
+    assert round(first["joint"] - first["MAML"], 2) == 0.12
+    assert round(last["joint"] - last["MAML"], 4) == 0.0094
+
+
+def test_held_out_examples_would_have_been_worth_a_lambda():
+    """Excess risk on the task itself, y = 1.6 + 1.5x with x uniform in ±2: examples of V added to T, against the best λ."""
+    generator = metautil.begin(seed=9)
+
+    def points(count, intercept, slope, noise):
+        x = 4 * torch.rand(count, generator=generator) - 2
+        y = intercept + slope * x + noise * torch.randn(count, generator=generator)
+        return torch.stack([torch.ones(count), x], 1).numpy(), y.numpy()
+
+    (X_D, y_D), (X_T, y_T), (X_V, y_V) = points(40, 1, 2, 0.5), points(4, 1.6, 1.5, 0.8), points(40, 1.6, 1.5, 0.8)
+
+    def excess(theta):
+        return 0.5 * ((theta[0] - 1.6) ** 2 + 4 / 3 * (theta[1] - 1.5) ** 2)
+
+    def weighted(lam):
+        H = X_D.T @ X_D / 40 + lam * X_T.T @ X_T / 4
+        return np.linalg.solve(H, X_D.T @ y_D / 40 + lam * X_T.T @ y_T / 4)
+
+    chosen = min(np.geomspace(0.01, 100, 401), key=lambda lam: np.square(X_V @ weighted(lam) - y_V).mean())
+    assert 2.0 < chosen < 2.2
+    together = np.linalg.lstsq(np.concatenate([X_T, X_V]), np.concatenate([y_T, y_V]))[0]
+    assert excess(together) <= excess(weighted(chosen)) < 0.2 * excess(weighted(0))
+
+
 def test_map_draws_at_every_setting():
     """Finite and one line over the ends and the middle of all sliders."""
     scene = plots.adaptation_map(*bowls())
