@@ -82,6 +82,7 @@ def adaptation_map(curvatures: Tensor, optima: Tensor) -> Scene:
         (lines[name],) = curves.plot(
             [], [], style + mark, color=colour, linewidth=1.5, label=name, **{**size, "markersize": 5}
         )
+    spots["joint"].set_markersize(14)  # seen around Reptile's square, which lies on it where K = 1
     (spots["yours"],) = plane.plot([], [], "P", color="white", zorder=6, **{**size, "markersize": 12})
     (lines["yours"],) = curves.plot(
         [], [], "-P", color=BLACK, markerfacecolor="white", linewidth=1, label="yours", markersize=7
