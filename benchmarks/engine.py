@@ -18,6 +18,7 @@ import os
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -273,7 +274,9 @@ def peer(name: str) -> ModuleType:
         for package, path in (("learn2learn", checkout), ("learn2learn.algorithms", checkout / "algorithms")):
             sys.modules[package] = ModuleType(package)
             sys.modules[package].__path__ = [str(path)]
-    return importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # higher was written for older Pythons
+        return importlib.import_module(name)
 
 
 def flat(gradient: Tensor | Sequence[Tensor]) -> Tensor:

@@ -34,7 +34,7 @@ def test_without_the_peers_one_line_says_what_to_put_where(monkeypatch, tmp_path
         monkeypatch.delenv("METAUTIL_PEERS", raising=False)
         if folder:
             monkeypatch.setenv("METAUTIL_PEERS", str(folder))
-        with pytest.raises(NotThere, match="METAUTIL_PEERS.*learn2learn.*pip install") as caught:
+        with pytest.raises(NotThere, match=r"METAUTIL_PEERS.*learn2learn.*pip install") as caught:
             engine.measure("sinusoid, 1 step, first order", 0)
         assert "\n" not in str(caught.value)
 
