@@ -113,7 +113,7 @@ def problem(case: Case, seed: int, dtype: torch.dtype) -> Problem:
         model, loss, risk, alpha = conv4(WAYS, case.channels), cross_entropy, F.cross_entropy, 0.1
         body = []
         for inputs in (1, *[case.channels] * 3):
-            body.append(nn.Conv2d(inputs, case.channels, 3, padding=1))
+            body.append(nn.Conv2d(inputs, case.channels, 3, padding=1, bias=False))
             body.append(nn.BatchNorm2d(case.channels, track_running_stats=False))
         network = Network(body, nn.Linear(case.channels, WAYS))
         tasks = Task(noise(case.tasks, 1, generator), noise(case.tasks, QUERIES, generator))
