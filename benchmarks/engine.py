@@ -267,7 +267,7 @@ def peer(name: str) -> ModuleType:
     checkout = folder / "learn2learn" / "learn2learn"
     needed = [checkout / "algorithms" / "maml.py"]
     needed += [folder / package / "__init__.py" for package in ("higher", "torchopt", "optree", "graphviz")]
-    if "METAUTIL_PEERS" not in os.environ or not all(path.exists() for path in needed):
+    if not os.environ.get("METAUTIL_PEERS") or not all(path.exists() for path in needed):
         raise NotThere(
             "the peers are not there; let the environment variable METAUTIL_PEERS name a folder with learn2learn (git clone "
             "https://github.com/learnables/learn2learn) and what `pip install --no-deps --target FOLDER higher torchopt "

@@ -17,8 +17,16 @@ from metautil.tasks import Data
 SMALL = {"sinusoid": Case(None, 3, 2, True), "conv4": Case(4, 2, 2, True)}
 SMALL |= {f"{name}, first order": case._replace(second_order=False) for name, case in SMALL.items()}
 WITH_PEERS = pytest.mark.skipif(
-    "METAUTIL_PEERS" not in os.environ, reason="METAUTIL_PEERS names no folder with the peers"
+    not os.environ.get("METAUTIL_PEERS"), reason="METAUTIL_PEERS names no folder with the peers"
 )
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_the_cases_are_those_of_the_targets():
@@ -31,10 +39,8 @@ def test_the_cases_are_those_of_the_targets():
 
 
 def test_without_the_peers_one_line_says_what_to_put_where(monkeypatch, tmp_path):
-    for folder in (None, tmp_path):
-        monkeypatch.delenv("METAUTIL_PEERS", raising=False)
-        if folder:
-            monkeypatch.setenv("METAUTIL_PEERS", str(folder))
+    for folder in ("", str(tmp_path)):
+        monkeypatch.setenv("METAUTIL_PEERS", folder)
         with pytest.raises(NotThere, match=r"METAUTIL_PEERS.*learn2learn.*pip install") as caught:
             engine.measure("sinusoid, 1 step, first order", 0)
         assert "\n" not in str(caught.value)
