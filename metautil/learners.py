@@ -225,9 +225,9 @@ def descended(
             if not (tracked and theta.requires_grad):
                 theta = theta.detach().requires_grad_()
             risks = _risks(partial(model, theta), support, loss)
-            # The tasks do not meet: the gradient of the sum of risks is each task's own gradient.
-            (gradient,) = grad(risks.sum(), theta, create_graph=tracked and second_order)
-            theta = theta - alpha * gradient if isinstance(alpha, Tensor) else theta.sub(gradient, alpha=alpha)
+            # The tasks do not meet: the gradient of the sum of risks (a one for each) is each task's own gradient.
+            (gradient,) = grad(risks, theta, torch.ones_like(risks), create_graph=tracked and second_order)
+            theta = theta - alpha * gradient if isinstance(alpha, Tensor) else theta.add(gradient, alpha=-alpha)
     return theta if tracked else theta.detach()
 
 

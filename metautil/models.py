@@ -87,7 +87,8 @@ class Model:
         pieces = theta.split([math.prod(shape) for shape in self.shapes.values()], dim=-1)
         leading = theta.shape[:-1]
         return {
-            name: piece.reshape(*leading, *shape)
+            # A bias is its piece: a view would be one more operation for autograd to record.
+            name: piece if len(shape) == 1 else piece.view(*leading, *shape)
             for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
 
