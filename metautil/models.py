@@ -212,7 +212,7 @@ def conv4(classes: int = 5, channels: int = 32, inputs: tuple[int, int, int] = (
         x = _normalise(x, mean, variance, gain, bias)
         for block in range(2, 5):
             kernel, gain, bias = (weights[f"{block}.{name}"] for name in ("weight", "gain", "bias"))
-            kernel = _groups(_signed(kernel, gain), 4).contiguous(memory_format=torch.channels_last)
+            kernel = _channels_last(_groups(_signed(kernel, gain), 4))
             x = F.conv2d(x, kernel, padding=1, groups=math.prod(tasks))
             mean, variance = _moments(x)
             x = _normalise(F.max_pool2d(x, 2), mean, variance, gain, bias)
@@ -278,7 +278,12 @@ def _tasks_to_groups(x: Tensor, tasks: tuple[int, ...]) -> Tensor:
     """Images (T, N, c, h, w) of T tasks → (N, T·c, h, w), the channels last in memory. Without tasks x stays as it is."""
     if not tasks:
         return x
-    return x.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+    return _channels_last(x.transpose(0, 1).flatten(1, 2))
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """The same x (N, C, h, w), laid out in memory as (N, h, w, C), by operations that torch.func.vmap has rules for."""
+    return x.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def _groups_to_tasks(x: Tensor, tasks: tuple[int, ...]) -> Tensor:
