@@ -265,12 +265,17 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _signed(kernel: Tensor, gain: Tensor) -> Tensor:
     """The kernel with the sign of its channel's gain: |γ| is left for the gain, and the maximum can be taken before it."""
-    return kernel * gain.sign()[..., None, None, None]
+    return kernel * _sign(gain)[..., None, None, None]
+
+
+def _sign(gain: Tensor) -> Tensor:
+    """−1 or 1, also of 0: a channel whose gain is 0 keeps the slope with which it can come back."""
+    return 1 - 2 * (gain < 0).to(gain.dtype)
 
 
 def _normalise(x: Tensor, mean: Tensor, variance: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
     """ReLU of (x − mean) |γ| / √(variance + 10⁻⁵) + β, channel by channel."""
-    slope = gain.reshape(mean.shape).abs() * (variance + 1e-5).rsqrt()
+    slope = (gain * _sign(gain)).reshape(mean.shape) * (variance + 1e-5).rsqrt()
     return torch.addcmul(bias.reshape(mean.shape) - mean * slope, x, slope).relu()
 
 

@@ -453,18 +453,23 @@ def test_chunks_change_the_memory_alone(name, generator):
 # conv4 against PyTorch's own pieces
 
 
-def test_conv4_is_the_network_of_few_shot_papers(generator):
-    """Values and gradients, with gains of both signs and of 0, which keeps its slope: such a channel can come back."""
+@pytest.mark.parametrize("gain", [-0.7, 0.0])
+def test_conv4_is_the_network_of_few_shot_papers(gain, generator):
+    """Values and gradients, with gains of both signs, and of 0, where the maximum has a kink: ours is the slope above it."""
     model = conv4(3, channels=4, inputs=(2, 21, 16))
     theta = model.init(generator) + 0.1 * torch.randn(model.size, generator=generator)
     for block in range(1, 5):
-        model.unpack(theta)[f"{block}.gain"][:2] = torch.tensor([-0.7, 0.0])  # views: θ is changed
-    x, y = torch.randn(20, 2, 21, 16, generator=generator), torch.arange(20) % 3
+        model.unpack(theta)[f"{block}.bias"][0] = 0.3
+    above = theta.clone()
+    for block in range(1, 5):
+        model.unpack(theta)[f"{block}.gain"][0] = gain  # views: θ is changed
+        model.unpack(above)[f"{block}.gain"][0] = gain or 1e-9
+    data = Data(torch.randn(20, 2, 21, 16, generator=generator), torch.arange(20) % 3)
     peer = network(model, batch_norm)
-    assert torch.allclose(model(theta, x), peer(theta, x), atol=1e-12)
-    ours, theirs = (slope(m, cross_entropy, theta, Data(x, y)) for m in (model, peer))
-    assert torch.allclose(ours, theirs, atol=1e-10)
-    assert all((piece != 0).any() for piece in model.unpack(theirs).values())
+    assert torch.allclose(model(theta, data.x), peer(theta, data.x), atol=1e-12)
+    gradient = slope(model, cross_entropy, theta, data)
+    assert torch.allclose(gradient, slope(peer, cross_entropy, above, data), atol=1e-6 if gain == 0 else 1e-12)
+    assert all((model.unpack(gradient)[f"{block}.gain"] != 0).all() for block in range(1, 5))
 
 
 def test_embedding_is_the_model_without_its_head(generator):
