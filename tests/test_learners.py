@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metautil import learners
-from metautil.datasets import sinusoids
+from metautil.datasets import digits, font_alphabets, sinusoids
 from metautil.gradients import central_differences
-from metautil.learners import Learner, adapted_risks
+from metautil.learners import Learner, adapted_risks, conjugate_gradients, meta_fit, meta_step
 from metautil.models import AT_ONCE, Model, conv4, embedding, mlp, small_cnn
 from metautil.risks import Loss, cross_entropy, half_squared_error
 from metautil.tasks import Data, Task, TaskFamily, few_shot_tasks
+from metautil.updates import adam, sgd
 
 
 @pytest.fixture
@@ -501,3 +502,214 @@ def test_blank_images_and_dead_channels_break_nothing(generator):
             reader = EVERY[name](model, loss)
             gradient, risks = reader.meta_gradient(theta[: embedding(model).size], tasks)
             assert gradient.isfinite().all() and risks.isfinite().all(), name
+
+
+# Every learner on every family
+
+FAMILIES = {
+    "sinusoids": (mlp((1, 8, 1)), half_squared_error, lambda: sinusoids(shots=5, queries=4)),
+    "digits, mlp": (flat(mlp((64, 6, 3))), cross_entropy, lambda: few_shot_tasks(digits(), 3, 2, 4)),
+    "digits, small_cnn": (small_cnn(3, (2, 3)), cross_entropy, lambda: few_shot_tasks(digits(), 3, 2, 4)),
+    "alphabets, conv4": (
+        conv4(3, channels=2),
+        cross_entropy,
+        lambda: few_shot_tasks(font_alphabets(20, 3, torch.Generator().manual_seed(0)), 3, 1, 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_learner_on_every_family(name, family, generator):
+    """One meta-step, then adapting; what is not defined says why."""
+    model, loss, make = FAMILIES[family]
+    tasks = make()(3, generator)
+    learner = EVERY[name](model, loss)
+    phi = learner.init(generator)
+    if family == "sinusoids" and name in CLASSES_ONLY:
+        with pytest.raises(ValueError, match=rf"{name} cannot adapt.*real numbers.*defined for classes only"):
+            learner.adapt(phi, tasks.support)
+        return
+    moved, _, report = meta_step(learner, sgd(0.01), phi, (), tasks)
+    assert moved.isfinite().all() and not torch.equal(moved, phi)
+    assert report.risks.shape == (3,) and report.risks.isfinite().all()
+    predictions = learner.adapt(moved, tasks.support)(tasks.query.x)
+    assert predictions.shape == (*tasks.query.y.shape[:2], 1 if family == "sinusoids" else 3)
+    assert torch.equal(adapted_risks(learner, moved, tasks, loss), loss(predictions, tasks.query.y).mean(1))
+
+
+# Meta-steps
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_equal_seeds_train_alike_and_change_no_input(name, generator):
+    model, loss, family = settings_of("classes", generator)
+    learner = EVERY[name](model, loss)
+    phi = learner.init(generator)
+    before = phi.clone()
+    runs = [
+        meta_fit(learner, adam(0.01), family, phi, 4, 2, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    ]
+    assert torch.equal(phi, before)
+    assert all(torch.equal(*pair) for pair in zip(runs[0], runs[1], strict=True))
+    assert not torch.equal(runs[0][0], runs[2][0])
+    assert runs[0][1].shape == (4,) and not runs[0][0].requires_grad and not runs[0][1].requires_grad
+
+
+def test_meta_fit_is_meta_step_again_and_again(generator):
+    model, loss, family = settings_of("classes", generator)
+    learner, rule, seed = learners.maml(model, loss, 0.1, 2), adam(0.01), torch.Generator().manual_seed
+    phi = first = learner.init(generator)
+    draws, state, risks = seed(5), rule.init(phi), []
+    for _ in range(3):
+        tasks = family(2, draws)
+        risks.append(adapted_risks(learner, phi, tasks, loss).mean())
+        gradient, _ = learner.meta_gradient(phi, tasks)
+        step, state = rule(gradient, state)
+        phi = phi + step
+    fitted, path = meta_fit(learner, rule, family, first, 3, 2, seed(5))
+    assert torch.equal(fitted, phi) and torch.allclose(path, torch.stack(risks), atol=1e-12)
+    fitted, path = meta_fit(learner, rule, family, first, 0, 2, seed(5))
+    assert torch.equal(fitted, first) and path.shape == (0,)
+
+
+def test_meta_training_learns_to_adapt(generator):
+    """After 150 steps MAML adapts to new tasks better than at its start and better than its own φ without adapting."""
+    model, family = mlp((1, 20, 1)), sinusoids(shots=5, queries=10)
+    learner = learners.maml(model, half_squared_error, 0.05, 1)
+    first, fresh = learner.init(generator), family(200, torch.Generator().manual_seed(1))
+    phi, risks = meta_fit(learner, adam(0.01), family, first, 150, 10, generator)
+    still = learners.maml(model, half_squared_error, 0.05, 0)
+    start, end, unadapted = (
+        adapted_risks(one, at, fresh, half_squared_error).mean()
+        for one, at in ((learner, first), (learner, phi), (still, phi))
+    )
+    assert end < 0.7 * start and end < 0.7 * unadapted
+    assert risks[-20:].mean() < risks[:20].mean()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_adapting_is_differentiable_where_phi_asks_for_it(name, generator):
+    """iMAML's minimum keeps no record of its way; nothing else forgets φ, and nothing is tracked that nobody asked for."""
+    model, loss, family = settings_of("classes", generator)
+    tasks = family(2, generator)
+    learner = EVERY[name](model, loss)
+    phi = start(learner, generator)
+    assert not learner.adapt(phi, tasks.support)(tasks.query.x).requires_grad
+    assert not phi.requires_grad
+    phi.requires_grad_()
+    scores = learner.adapt(phi, tasks.support)(tasks.query.x)
+    assert scores.requires_grad == (name != "iMAML")
+    with torch.no_grad():
+        untracked = learner.adapt(phi, tasks.support)(tasks.query.x)
+    assert not untracked.requires_grad and torch.allclose(untracked, scores, atol=1e-12)
+    assert not adapted_risks(learner, phi, tasks, loss).requires_grad
+    if scores.requires_grad and name not in ("joint", "fine-tuning", "Reptile"):  # whose meta-gradient is another
+        (gradient,) = torch.autograd.grad(loss(scores, tasks.query.y).mean(), phi)
+        assert relative(gradient, learner.meta_gradient(phi, tasks)[0]) < 1e-10
+    assert phi.grad is None
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_single_precision_stays_single(name, generator):
+    """Also under a default of 64 bits: ANIL's mask and the probe's ridge once had the default's type."""
+    model, loss, family = settings_of("classes", generator)
+    tasks = family(2, generator)
+    learner = EVERY[name](model, loss)
+    phi = start(learner, generator)
+    exact, _ = learner.meta_gradient(phi, tasks)
+    single_tasks = Task(*(Data(data.x.float(), data.y) for data in tasks))
+    gradient, risks = learner.meta_gradient(phi.float(), single_tasks)
+    assert gradient.dtype == risks.dtype == torch.float32
+    assert relative(gradient.double(), exact) < 1e-4
+
+
+# Conjugate gradients
+
+
+def test_conjugate_gradients_solve_each_row_in_as_many_steps_as_it_has_eigenvalues(generator):
+    roots = torch.randn(3, 5, 5, generator=generator)
+    A = roots @ roots.mT + torch.eye(5)
+    A[1] = 3 * torch.eye(5)  # solved after one step, while the others go on
+    b = torch.randn(3, 5, generator=generator)
+    b[2] = 0  # solved before the first
+
+    def product(v):
+        return (A @ v.unsqueeze(-1)).squeeze(-1)
+
+    solution = torch.linalg.solve(A, b)
+    assert torch.allclose(conjugate_gradients(product, b, 5), solution, atol=1e-9)
+    once = conjugate_gradients(product, b, 1)
+    assert torch.allclose(once[1:], solution[1:], atol=1e-15) and relative(once[0], solution[0]) > 1e-2
+    assert torch.allclose(conjugate_gradients(product, b, 50), solution, atol=1e-12)  # nothing breaks after the end
+
+
+# What goes wrong says what to do
+
+
+def test_a_meta_gradient_that_is_not_finite_names_what_to_try(generator):
+    model, family = mlp((1, 8, 1), torch.relu), sinusoids()
+    learner = learners.maml(model, half_squared_error, 1e6, 40)
+    phi = learner.init(generator)
+    words = r"MAML, α = 1000000.0, K = 40 is not finite.*smaller inner step size α, fewer inner steps K.*gradient descent"
+    with pytest.raises(FloatingPointError, match=words):
+        meta_step(learner, sgd(0.1), phi, (), family(2, generator))
+
+
+@pytest.mark.parametrize("name", DESCENDING)
+@pytest.mark.parametrize(
+    ("alpha", "steps", "words"),
+    [
+        (-0.1, 1, r"α = -0.1.*finite number"),
+        (float("inf"), 1, r"α = inf.*finite number"),
+        (float("nan"), 1, r"α = nan.*finite number"),
+        (0.1, -1, r"steps = -1.*0 or more"),
+    ],
+)
+def test_bad_inner_loops_are_named(name, alpha, steps, words):
+    with pytest.raises(ValueError, match=words):
+        DESCENDING[name](mlp((2, 3)), cross_entropy, alpha, steps)
+
+
+@pytest.mark.parametrize("lam", [0.0, -1.0, float("inf"), float("nan")])
+def test_bad_weights_are_named(lam):
+    with pytest.raises(ValueError, match=f"λ = {lam}"):
+        learners.imaml(mlp((2, 3)), cross_entropy, 0.1, 1, lam)
+    with pytest.raises(ValueError, match=f"λ = {lam}"):
+        learners.linear_probe(embedding(mlp((2, 4, 3))), cross_entropy, lam)
+
+
+def test_other_bad_input_is_named(generator):
+    model, loss, family = settings_of("classes", generator)
+    tasks = family(2, generator)
+    maml = learners.maml(model, loss, 0.1, 1)
+    phi = maml.init(generator)
+    unshaped = Model(model.shapes, model.features, model.head)
+    with pytest.raises(ValueError, match=r"build it with inputs="):
+        learners.maml(unshaped, loss, 0.1, 1).adapt(phi, tasks.support)
+    with pytest.raises(ValueError, match=r"chunk = 0"):
+        learners.maml(model, loss, 0.1, 1, chunk=0)
+    with pytest.raises(ValueError, match=r"Reptile divides by its inner step size"):
+        learners.reptile(model, loss, 0.0, 1)
+    with pytest.raises(ValueError, match=r"\(33,\).*2p = 66"):
+        learners.meta_sgd(model, loss, 0.1, 1).adapt(phi, tasks.support)
+    with pytest.raises(ValueError, match=r"shape \(\), φ \(33,\).*batch of tasks"):
+        meta_step(learners.imaml(model, loss, 0.1, 1, 1.0), sgd(0.1), phi, (), single(tasks, 0))
+
+
+@pytest.mark.parametrize("name", CLASSES_ONLY)
+def test_a_class_without_support_is_named(name, generator):
+    """Its mean would be 0/0, and every score of the task NaN without a word."""
+    model, loss, family = settings_of("classes", generator)
+    tasks = family(3, generator)
+    tasks.support.y[1][tasks.support.y[1] == 2] = 0
+    learner = EVERY[name](model, loss)
+    with pytest.raises(ValueError, match=rf"{name} needs an example of every class 0..2.*class 2 has none"):
+        learner.adapt(learner.init(generator), tasks.support)
+
+
+def test_proto_maml_wants_as_many_outputs_as_classes(generator):
+    _, loss, family = settings_of("classes", generator)
+    learner = learners.proto_maml(mlp((2, 5, 4)), loss, 0.1, 1)
+    with pytest.raises(ValueError, match=r"3 classes; the model has 4 outputs"):
+        learner.adapt(learner.init(generator), family(2, generator).support)
