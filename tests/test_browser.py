@@ -417,8 +417,12 @@ def test_a_point_is_dragged_in_lab(lab: Lab, chromium: Chromium) -> None:
         page.mouse.move(0, 0)
         seen.page.wait_for_timeout(300)
         assert seen.line() == line
-        seen.pull((0.125, 0.5))  # and a second press where the last drag ended does
-        line = at(-1.5, 1.5, line)
+        seen.pull((0.25, 0.5))
+        line = at(-1.0, 1.5, line)
+        seen.type(0, "1")
+        line = at(1.0, 1.5, line)
+        seen.pull((0.25, 0.5))  # and a second one at the very same place does
+        line = at(-1.0, 1.5, line)
         seen.panel.screenshot(path=SCREENSHOTS / "drag.png")
         assert seen.message.inner_text() == ""
         seen.reset.click()
