@@ -66,10 +66,16 @@ def widget_problem() -> str:
 
 def extension_problem(folders: list[str]) -> str:
     """Say whether JupyterLab can draw widgets; ``folders`` is where Lab looks for extensions."""
-    if any((Path(folder) / "@jupyter-widgets" / "jupyterlab-manager" / "package.json").exists() for folder in folders):
+    parts = {"jupyterlab-widgets": "@jupyter-widgets/jupyterlab-manager", "anywidget": "anywidget"}
+    missing = [
+        package
+        for package, part in parts.items()
+        if not any((Path(folder) / part / "package.json").exists() for folder in folders)
+    ]
+    if not missing:
         return ""
     return (
-        "JupyterLab would show pictures instead of sliders; run `pip install jupyterlab-widgets` in the environment that "
+        f"JupyterLab would show pictures instead of sliders; run `pip install {' '.join(missing)}` in the environment that "
         "starts JupyterLab, and reload the page"
     )
 

@@ -36,6 +36,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from traitlets import CInt, Unicode
 
+from metautil.dragging import Handle, Map
+
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SCALES = ("log", "linear", "integer")
 LIVE, STILL = 1, 9  # PNG compression: quick to write while a slider moves, small in a saved notebook
@@ -258,17 +260,20 @@ class Scene:
         nothing but its values.
     alt : str
         What the picture shows, for those who do not see it.
+    handle : Handle, optional
+        Two sliders that can also be set by dragging on the picture, inside axes with fixed limits.
 
     Raises
     ------
     ValueError
-        If a moving artist is not in the figure, the figure is transparent, or ``alt`` is empty.
+        If a moving artist or the handle's axes are not in the figure, the figure is transparent, or ``alt`` is empty.
     """
 
     figure: Figure
     moving: Sequence[Artist]
     move: Callable[..., str]
     alt: str
+    handle: Handle | None = None
     _background: object = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -278,6 +283,8 @@ class Scene:
             if artist.get_figure(root=True) is not self.figure:
                 raise ValueError(f"Scene: the moving artist {artist} is not part of the scene's figure.")
             artist.set_animated(True)  # left out of the background; its changes do not make the figure stale
+        if self.handle and self.handle.axes not in self.figure.axes:
+            raise ValueError("Scene: the axes of the handle are not part of the scene's figure.")
         if self.figure.patch.get_facecolor()[3] != 1:
             raise ValueError("Scene: the figure is transparent; give it an opaque facecolor.")
         pyplot.close(self.figure)  # the notebook must not show it a second time by itself
@@ -307,6 +314,30 @@ class Scene:
         picture = Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
         picture.save(file, format="PNG", compress_level=compress_level)
         return file.getvalue(), readout
+
+    def area(self) -> list[float]:
+        """Left, top, width and height of the handle's axes, as shares of the picture's width and height."""
+        box = self.handle.axes.get_position()
+        return [float(share) for share in (box.x0, 1 - box.y1, box.width, box.height)]
+
+    def locate(self, right: float, down: float) -> tuple[float, float]:
+        """Coordinates, in the handle's axes, of a place on the picture.
+
+        Parameters
+        ----------
+        right, down : float
+            Shares of the picture's width, from the left, and of its height, from the top.
+
+        Returns
+        -------
+        tuple of float
+            x and y, rounded to the digit that is about a pixel; beyond the limits where the place is.
+        """
+        width, height = self.figure.bbox.size
+        pixel = [right * width, (1 - down) * height]
+        here, next_ = self.handle.axes.transData.inverted().transform([pixel, [pixel[0] + 1, pixel[1] + 1]])
+        x, y = (round(float(at), -round(math.log10(abs(to - at)))) for at, to in zip(here, next_, strict=True))
+        return x + 0.0, y + 0.0  # -0 becomes 0
 
 
 def _depth(artist: Artist) -> tuple[float, float]:
@@ -373,16 +404,40 @@ class Panel:
         self.reset.on_click(lambda _: self.restart())
         self.message, self.readout = ipywidgets.HTML(), ipywidgets.HTML()
         png, self.line = self._draw()
-        self.picture = _Picture(
-            value=_address(png), format="url", width=str(scene.figure.canvas.get_width_height()[0]), tooltip=scene.alt,
-            layout={"max_width": "100%", "height": "auto"},
-        )  # fmt: skip
+        self.picture = self._picture(_address(png))
         self.readout.value = _status(self.line)
         rows = [self._row(name, f"{column}ch") for name in sliders]
         buttons = ipywidgets.HBox([*self._tools(), self.message], layout={"flex_flow": "row wrap"})
         self.widget = ipywidgets.VBox([*rows, buttons, self.picture, self.readout])
         for name in ("widget", "picture", "readout", "message"):
             getattr(self, name).add_class(f"metautil-{name}")
+
+    def _picture(self, address: bytes) -> _Picture | Map:
+        """An image, which can be dragged on where the scene has a handle."""
+        width = self.scene.figure.canvas.get_width_height()[0]
+        layout = {"max_width": "100%", "height": "auto"}
+        if self.scene.handle is None:
+            return _Picture(value=address, format="url", width=str(width), tooltip=self.scene.alt, layout=layout)
+        for name in self.scene.handle[1:]:
+            slider = self.sliders.get(name)
+            if not isinstance(slider, Slider) or slider.choices or slider.scale == "integer":
+                raise ValueError(
+                    f"Panel: the scene's handle moves {name!r}, which is {slider}; expected a slider without gaps."
+                )
+        picture = Map(
+            value=address, alt=self.scene.alt, area=self.scene.area(), layout={"width": f"{width}px", **layout}
+        )
+        picture.observe(lambda change: self._pulled(*change["new"][:2]), "pointer")
+        return picture
+
+    def _pulled(self, right: float, down: float) -> None:
+        """Set the handle's sliders to a place on the picture, or to the end of the range nearest to it."""
+        _, *names = self.scene.handle
+        values = {}
+        for name, value in zip(names, self.scene.locate(right, down), strict=True):
+            values[name] = min(max(value, self.sliders[name].low), self.sliders[name].high)
+        if values != {name: self.values[name] for name in names}:
+            self.set(**values)
 
     def _tools(self) -> list[ipywidgets.Widget]:
         """The buttons beneath the controls."""

@@ -90,6 +90,31 @@ show(scene, eta=Slider("η", "step size", 0.01, 1, default=0.1), side=Choice("si
 """,
 ]
 
+# Axes that fill the middle of the picture, and a move that takes a while, as a large figure does.
+DRAG = [
+    """
+import time
+from matplotlib.figure import Figure
+from metautil.dragging import Handle
+from metautil.sliders import Scene, Slider, show
+
+figure = Figure(figsize=(4, 2))
+plane = figure.add_axes((0.25, 0.2, 0.5, 0.6), xlim=(-2, 2), ylim=(0, 3))
+point, = plane.plot([0], [0], "P")
+drawn = []
+def move(u, v):
+    time.sleep(0.03)
+    drawn.append((u, v))
+    point.set_data([u], [v])
+    return f"at ({u:.2f}, {v:.2f})"
+scene = Scene(figure, [point], move, "A plane with a point.", Handle(plane, "u", "v"))
+""",
+    """
+show(scene, u=Slider("θ₁", "first", -1.5, 2, default=0, scale="linear", n=36),
+     v=Slider("θ₂", "second", 0, 3, default=1, scale="linear", n=31))
+""",
+]
+
 # A process whose tick keeps the kernel busy for about as long as a tick of lesson 06 does, and refuses a step of 1.
 DRIVE = [
     """
@@ -152,6 +177,7 @@ class Seen:
         self.handles, self.boxes = self.panel.locator(".noUi-handle"), self.panel.locator("input[type=text]")
         self.picture, self.message = self.panel.locator("img"), self.panel.locator(".metautil-message")
         self.choices = self.panel.locator(".widget-toggle-buttons")
+        self.area = self.panel.locator(".metautil-area")
         self.reset = self.panel.get_by_role("button", name="Reset")
         self.picture.scroll_into_view_if_needed()
 
@@ -188,6 +214,16 @@ class Seen:
         self.page.mouse.move(x, y)
         self.page.mouse.down()
         self.page.mouse.move(x + distance, y, steps=4)
+        self.page.mouse.up()
+
+    def pull(self, *places: tuple[float, float]) -> None:
+        """Press at the first place, move through the others, let go; shares of the area, from the left and from the top."""
+        self.picture.scroll_into_view_if_needed()
+        box = self.area.bounding_box()
+        for position, (right, down) in enumerate(places):
+            self.page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"], steps=8)
+            if position == 0:
+                self.page.mouse.down()
         self.page.mouse.up()
 
 
@@ -239,6 +275,24 @@ def drive(seen: Seen, slider: int) -> None:
     assert back[0] == start[0] and np.array_equal(back[1], start[1])
 
 
+def drag(seen: Seen) -> None:
+    """On the picture: a press, a drag from there, two boxes that follow, reset."""
+    start, values = seen.look(), lambda: [box.input_value() for box in seen.boxes.all()]
+    default = values()
+    seen.pull((0.4, 0.6))
+    pressed, there = seen.wait(start[0]), values()
+    assert inside_changed(start[1], pressed[1])
+    seen.pull((0.4, 0.6), (0.7, 0.3))
+    dragged, final = seen.wait(pressed[0]), values()
+    assert inside_changed(pressed[1], dragged[1])
+    moved = [position for position, value in enumerate(final) if value != default[position]]
+    assert len(moved) == 2 and all(f"= {final[position]}" in dragged[0] for position in moved)
+    assert all(float(final[position]) > float(there[position]) for position in moved)
+    seen.reset.click()
+    back = seen.wait(dragged[0])
+    assert back[0] == start[0] and np.array_equal(back[1], start[1]) and values() == default
+
+
 def choose(seen: Seen, choice: int) -> None:
     """Mouse, reset, keyboard, reset: every option but the one of the start, which is the pressed one."""
     buttons = seen.choices.nth(choice).get_by_role("button")
@@ -286,6 +340,8 @@ def test_a_notebook_in_lab(notebook: Path, lab: Lab, chromium: Chromium) -> None
                 drive(seen, slider)
             for choice in range(seen.choices.count()):
                 choose(seen, choice)
+            if seen.area.count():
+                drag(seen)
             if seen.handles.count():
                 seen.handles.first.focus()
                 page.keyboard.press("ArrowRight")
@@ -316,6 +372,63 @@ def test_a_choice_in_lab(lab: Lab, chromium: Chromium) -> None:
             page.keyboard.press(key)
         assert "side = right" in seen.wait(start[0])[0]
         seen.panel.screenshot(path=SCREENSHOTS / "choice.png")
+
+
+def test_a_point_is_dragged_in_lab(lab: Lab, chromium: Chromium) -> None:
+    """Where the pointer is, there the point goes, to the end of the range at most; sliders and point agree."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in DRAG])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, lab.folder / "drag.ipynb")
+    with run_notebook(chromium, lab, "drag.ipynb") as page:
+        page.locator(".metautil-area").wait_for()
+        assert errors(page) == []
+        seen = Seen(page)
+        assert seen.panel.get_by_role("img", name="A plane with a point.").count() == 1
+        size = seen.picture.bounding_box()
+        assert (size["width"], size["height"]) == (400, 200)  # of the figure, at 100 pixels an inch
+        drag(seen)
+        start = seen.look()
+
+        def at(u: float, v: float, before: str) -> str:
+            """The point is there, within a pixel; so say read-out, boxes and bars. Returns the read-out."""
+            line = seen.wait(before)[0]
+            found = [float(box.input_value()) for box in seen.boxes.all()]
+            assert found == pytest.approx([u, v], abs=0.03)
+            assert f"at ({found[0]:.2f}, {found[1]:.2f})" in line
+            assert [seen.share(0), seen.share(1)] == pytest.approx([(u + 1.5) / 3.5, v / 3], abs=0.03)
+            return line
+
+        seen.pull((0.75, 0.25))
+        line = at(1.0, 2.25, start[0])
+        before = int(ask(page, "print(len(drawn))")[0])
+        path = [(0.75 - 0.005 * i, 0.25 + 0.005 * i) for i in range(51)]  # 401 moves, far faster than pictures
+        seen.pull(*path)
+        line = at(0.0, 1.5, line)
+        assert 1 < int(ask(page, "print(len(drawn))")[0]) - before < 200, "the latest place is to be drawn, not each"
+
+        seen.pull((0.5, 0.5), (1.3, -0.2))  # beyond the corner
+        line = at(2.0, 3.0, line)
+        seen.pull((0.5, 0.5), (-0.2, 0.5))  # the axes reach to -2, the slider to -1.5
+        line = at(-1.5, 1.5, line)
+
+        seen.type(0, "1")  # the sliders move the point,
+        line = at(1.0, 1.5, line)
+        seen.pull((-0.1, 0.5), (0.5, 0.2))  # a press beside the axes does not,
+        page.mouse.move(0, 0)
+        seen.page.wait_for_timeout(300)
+        assert seen.line() == line
+        seen.pull((0.25, 0.5))
+        line = at(-1.0, 1.5, line)
+        seen.type(0, "1")
+        line = at(1.0, 1.5, line)
+        seen.pull((0.25, 0.5))  # and a second one at the very same place does
+        line = at(-1.0, 1.5, line)
+        seen.panel.screenshot(path=SCREENSHOTS / "drag.png")
+        assert seen.message.inner_text() == ""
+        seen.reset.click()
+        back = seen.wait(line)
+        assert back[0] == start[0] and np.array_equal(back[1], start[1])
+    assert chromium.outside() == []
 
 
 def ask(page: object, code: str) -> tuple[str, float]:

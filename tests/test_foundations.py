@@ -123,12 +123,14 @@ def test_missing_and_old_packages_are_told(requirement, words):
     assert words in environment.package_problem(Requirement(requirement))
 
 
-def test_missing_lab_extension_is_told(tmp_path):
-    assert "jupyterlab-widgets" in environment.extension_problem([str(tmp_path)])
-    folder = tmp_path / "@jupyter-widgets" / "jupyterlab-manager"
-    folder.mkdir(parents=True)
-    (folder / "package.json").write_text("{}")
-    assert environment.extension_problem([str(tmp_path)]) == ""
+def test_missing_lab_extensions_are_told(tmp_path):
+    assert "`pip install jupyterlab-widgets anywidget`" in environment.extension_problem([str(tmp_path)])
+    for name, left in {"@jupyter-widgets/jupyterlab-manager": "`pip install anywidget`", "anywidget": ""}.items():
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "package.json").write_text("{}")
+        problem = environment.extension_problem([str(tmp_path / "none"), str(tmp_path)])
+        assert left in problem and bool(left) == bool(problem)
 
 
 def test_broken_widgets_are_told(monkeypatch):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import ipywidgets
 import matplotlib
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from metautil import sliders
+from metautil.dragging import Handle
 from metautil.sliders import Choice, Control, Panel, Scene, Slider, frame, show, write
 
 LESSONS = sorted((Path(__file__).parent.parent / "lessons").glob("*.md"))
@@ -101,6 +103,23 @@ def chosen_scene() -> Scene:
         return f"end {eta}"
 
     return Scene(figure, [line], move, "A line.")
+
+
+U = Slider("θ₁", "first", -2, 2, default=0, scale="linear", n=41)
+V = Slider("θ₂", "second", 0, 3, default=1, scale="linear", n=31)
+
+
+def plane_scene() -> Scene:
+    """A point on axes of 200 × 120 pixels, from pixel 100 and from pixel 40, in a picture of 400 × 200."""
+    figure = Figure(figsize=(4, 2), dpi=100)
+    plane = figure.add_axes((0.25, 0.2, 0.5, 0.6), xlim=(-2, 2), ylim=(0, 3))
+    (point,) = plane.plot([0], [0], "P")
+
+    def move(u: float, v: float) -> str:
+        point.set_data([u], [v])
+        return f"at ({u:.2f}, {v:.2f})"
+
+    return Scene(figure, [point], move, "A plane with a point.", Handle(plane, "u", "v"))
 
 
 @pytest.fixture
@@ -506,6 +525,94 @@ def test_labels_and_alternative_text(panel: Panel) -> None:
     assert "from 0.01 to 100, or 0" in panel.boxes["lam"].tooltip
     assert panel.picture.tooltip == panel.scene.alt
     assert 'role="status"' in panel.readout.value
+
+
+# --- Dragging on the picture ---
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ((0.25, 0.2), (-2, 3)),  # the four corners of the axes
+        ((0.75, 0.2), (2, 3)),
+        ((0.25, 0.8), (-2, 0)),
+        ((0.75, 0.8), (2, 0)),
+        ((0.5, 0.5), (0, 1.5)),
+        ((0.6, 0.3), (0.8, 2.5)),
+        ((0.0, 0.0), (-4, 4)),  # beside them
+        ((1.0, 1.0), (4, -1)),
+        ((0.5041, 0.5), (0.03, 1.5)),  # to about a pixel, which is 0.02
+    ],
+)
+def test_a_place_on_the_picture_has_coordinates(place: tuple, expected: tuple) -> None:
+    assert plane_scene().locate(*place) == expected
+
+
+def test_the_area_is_the_box_of_the_axes_as_drawn() -> None:
+    """Its edges are where the frame of the axes is drawn, also where an equal aspect has made the axes smaller."""
+    figure = Figure(figsize=(4, 2), dpi=100, layout="constrained")
+    plane = figure.add_subplot(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", facecolor="lime")
+    plane.spines[:].set_visible(False)
+    scene = Scene(figure, [], lambda: "empty", "A square.", Handle(plane, "u", "v"))
+    lime = (pixels(frame(scene)[0]) == (0, 255, 0)).all(2)
+    rows, columns = lime.any(1).nonzero()[0], lime.any(0).nonzero()[0]
+    seen = [columns[0] / 400, rows[0] / 200, len(columns) / 400, len(rows) / 200]
+    assert scene.area() == pytest.approx(seen, abs=2 / 200)
+    assert lime.sum() > 5000
+    left, top, width, height = scene.area()
+    assert scene.locate(left + width / 2, top + height / 2) == (0, 0)
+    assert scene.locate(left, top + height) == (-1, -1)
+
+
+@pytest.mark.parametrize(
+    ("place", "values"),
+    [
+        ((0.6, 0.3), (0.8, 2.5)),
+        ((0.5123, 0.5), (0.1, 1.5)),
+        ((0.0, 0.0), (-2, 3)),  # beyond the ranges: their ends
+        ((5.0, 0.5), (2, 1.5)),
+    ],
+)
+def test_a_pointer_sets_both_sliders(place: tuple, values: tuple) -> None:
+    panel = Panel(plane_scene(), {"u": U, "v": V})
+    panel.picture.pointer = [*place, 1.0]
+    u, v = values
+    assert panel.values == {"u": u, "v": v}
+    assert [panel.boxes["u"].value, panel.boxes["v"].value] == [write(u), write(v)]
+    assert [panel.stops[name][panel.bars[name].value] for name in "uv"] == [u, v]
+    assert f"at ({u:.2f}, {v:.2f})" in panel.readout.value
+    assert np.array_equal(pixels(panel.picture.value), pixels(frame(plane_scene(), u=u, v=v)[0]))
+    panel.bars["u"].value = 0  # another press at the same place, after a slider was moved
+    assert panel.values["u"] == -2
+    panel.picture.pointer = [*place, 2.0]
+    assert panel.values == {"u": u, "v": v}
+
+
+def test_a_pointer_draws_once_and_not_where_nothing_changes() -> None:
+    panel, drawn = Panel(plane_scene(), {"u": U, "v": V}), []
+    panel.picture.observe(drawn.append, "value")
+    panel.picture.pointer = [0.6, 0.3, 1.0]
+    panel.picture.pointer = [0.6, 0.3, 2.0]
+    assert len(drawn) == 1
+
+
+def test_only_a_picture_with_a_handle_is_a_map(panel: Panel) -> None:
+    assert type(panel.picture).__mro__[1] is ipywidgets.Image
+    map_ = Panel(plane_scene(), {"u": U, "v": V}).picture
+    assert map_.alt == "A plane with a point." and map_.layout.width == "400px"
+    assert map_.area == pytest.approx([0.25, 0.2, 0.5, 0.6])
+
+
+@pytest.mark.parametrize("other", [Slider("K", "steps", 0, 3, default=1, scale="integer"),
+                                   Slider("λ", "weight", 0, 1, default=1, choices=(0, 1))])  # fmt: skip
+def test_a_handle_moves_sliders_without_gaps(other: Slider) -> None:
+    with pytest.raises(ValueError, match="the scene's handle moves 'v'"):
+        Panel(plane_scene(), {"u": U, "v": other})
+
+
+def test_a_handle_has_axes_of_its_figure() -> None:
+    with pytest.raises(ValueError, match="axes of the handle"):
+        Scene(Figure(), [], lambda: "", "Nothing.", plane_scene().handle)
 
 
 # --- show ---

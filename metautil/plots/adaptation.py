@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from metautil.dragging import Handle
 from metautil.plots.base import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION
 from metautil.printing import number
 from metautil.sliders import Scene
@@ -47,7 +48,7 @@ def adaptation_map(curvatures: Tensor, optima: Tensor) -> Scene:
     k steps, from each initialisation and from the start; a line marks k = K.
 
     Sliders set ``alpha``, the inner step size α, ``steps``, their number K (at most 10), and the coordinates ``u`` and ``v``
-    of the start.
+    of the start, which can also be dragged on the left.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def adaptation_map(curvatures: Tensor, optima: Tensor) -> Scene:
         "task. Right: mean risk over the tasks against the number of adaptation steps, a curve for each learner and one for "
         "your start, with a vertical line at the chosen number of steps."
     )
-    return Scene(figure, [*paths, *spots.values(), *lines.values(), here], move, alt)
+    return Scene(figure, [*paths, *spots.values(), *lines.values(), here], move, alt, Handle(plane, "u", "v"))
 
 
 def first_order_error(alphas: Tensor, errors: dict[int, Tensor], dropped: Tensor) -> Figure:
