@@ -374,8 +374,8 @@ def meta_sgd(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | No
 def reptile(model: Model, loss: Loss, alpha: float, steps: int) -> Learner:
     """Reptile: φ moves towards where K steps on a task end: the meta-gradient is (φ − mean_t θ_K) / α (Nichol et al., 2018).
 
-    While meta-training, the steps are taken on all examples of the task, S and Q; K = 1 is then `joint`. Adapting takes
-    them on S.
+    While meta-training, the steps are taken on all examples of the task, S and Q; K = 1 is then `joint` (for models without
+    batch norm, which for `joint` takes the examples of all tasks together). Adapting takes them on S.
     """
     adapt = _descending(model, loss, alpha, steps)
     if alpha == 0:
