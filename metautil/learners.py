@@ -179,7 +179,7 @@ def through_adaptation(
     def meta_gradient(phi: Tensor, tasks: Task) -> tuple[Tensor, Tensor]:
         total = len(tasks.query.y)
         gradient, risks = torch.zeros_like(phi), []
-        for part in _chunks(tasks, chunk or total):
+        for part in _chunks(tasks, chunk) if chunk else [tasks]:
             phi = phi.detach().requires_grad_()
             risk = _risks(adapt(phi, part.support), part.query, loss)
             gradient += grad(risk.sum() / total, phi)[0]

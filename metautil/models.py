@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -195,8 +196,9 @@ def conv4(classes: int = 5, channels: int = 32, inputs: tuple[int, int, int] = (
     -----
     A batch of parameters Θ (T, p) meets a batch of tasks x (T, N, ...), as with `mlp`. Few images a task (a support set)
     go through one convolution with the tasks as groups of channels; many (a query set) go task by task, as long as their
-    numbers are in the processor's cache. Batch norm is written in elementary operations, because the derivative of
-    PyTorch's fused one is wrong in some compositions of transforms (tests/test_learners.py shows one).
+    numbers are in the processor's cache. Batch norm is written in elementary operations wherever its gradient may be
+    differentiated again, because the second derivative of PyTorch's fused one is wrong in some compositions of transforms
+    (tests/test_learners.py shows one).
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for block in range(1, 5):
@@ -213,13 +215,19 @@ def conv4(classes: int = 5, channels: int = 32, inputs: tuple[int, int, int] = (
             return torch.stack([features(own, images) for own, images in zip(each, x, strict=True)])
         kernel, gain, bias = (weights[f"1.{name}"] for name in ("weight", "gain", "bias"))
         x, mean, variance = _first_convolution(_signed(kernel, gain), x, tasks)
-        x = _normalise(x, mean, variance, gain, bias)
+        inverse = (variance + EPSILON).rsqrt()
+        x = _scaled(x, inverse, -mean * inverse, gain, bias)
         for block in range(2, 5):
             kernel, gain, bias = (weights[f"{block}.{name}"] for name in ("weight", "gain", "bias"))
             kernel = _channels_last(_groups(_signed(kernel, gain), 4))
             x = F.conv2d(x, kernel, padding=1, groups=math.prod(tasks))
-            mean, variance = _moments(x)
-            x = _normalise(F.max_pool2d(x, 2), mean, variance, gain, bias)
+            if len(x) > AT_ONCE:
+                x, inverse, shift = _Standardised.apply(x)[0], 1.0, 0.0
+            else:
+                mean, variance = _moments(x)
+                inverse = (variance + EPSILON).rsqrt()
+                shift = -mean * inverse
+            x = _scaled(F.max_pool2d(x, 2), inverse, shift, gain, bias)
         return _groups_to_tasks(x, tasks)
 
     return Model(shapes, features, _linear_head, inputs)
@@ -227,6 +235,7 @@ def conv4(classes: int = 5, channels: int = 32, inputs: tuple[int, int, int] = (
 
 AT_ONCE = 30  # images of a task up to which tasks are worth stacking
 BLOCK = 15  # images whose widest layer fits the processor's cache
+EPSILON = 1e-5  # of batch norm, beside the variance
 
 
 def _first_convolution(kernel: Tensor, x: Tensor, tasks: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -277,10 +286,42 @@ def _sign(gain: Tensor) -> Tensor:
     return 1 - 2 * (gain < 0).to(gain.dtype)
 
 
-def _normalise(x: Tensor, mean: Tensor, variance: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
-    """ReLU of (x − mean) |γ| / √(variance + 10⁻⁵) + β, channel by channel."""
-    slope = (gain * _sign(gain)).reshape(mean.shape) * (variance + 1e-5).rsqrt()
-    return torch.addcmul(bias.reshape(mean.shape) - mean * slope, x, slope).relu()
+def _scaled(x: Tensor, factor: Tensor | float, shift: Tensor | float, gain: Tensor, bias: Tensor) -> Tensor:
+    """ReLU of (factor · x + shift) |γ| + β, channel by channel."""
+    gain = (gain * _sign(gain)).reshape(1, -1, 1, 1)
+    return torch.addcmul(shift * gain + bias.reshape(1, -1, 1, 1), x, factor * gain).relu()
+
+
+class _Standardised(torch.autograd.Function):
+    """(x − mean) / √(variance + ε) of each channel of x (N, C, h, w), by PyTorch's fused batch norm.
+
+    So is its gradient, unless that will be differentiated: then it is made of elementary operations. Worth its lines
+    for many images, where the time goes into passes over x.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.native_batch_norm(x, None, None, None, None, True, 0.0, EPSILON)  # and mean and 1/√(variance + ε)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*inputs, *output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> Tensor:
+        x, mean, inverse = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            wanted = [True, False, False]
+            return torch.ops.aten.native_batch_norm_backward(
+                gradient, x, None, None, None, mean, inverse, True, EPSILON, wanted
+            )[0]
+        mean, variance = _moments(x)
+        inverse = (variance + EPSILON).rsqrt()
+        y, axes = (x - mean) * inverse, (0, 2, 3)
+        return inverse * (gradient - gradient.mean(axes, keepdim=True) - y * (gradient * y).mean(axes, keepdim=True))
 
 
 def _tasks_to_groups(x: Tensor, tasks: tuple[int, ...]) -> Tensor:

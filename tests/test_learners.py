@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metautil import learners
+from metautil import learners, models
 from metautil.datasets import digits, quadratics, sinusoids
 from metautil.gradients import central_differences
 from metautil.learners import Learner, adapted_risks, conjugate_gradients, meta_fit, meta_step
@@ -393,8 +393,10 @@ def test_fused_norms_are_silently_wrong_in_the_naive_composition(norm, different
     assert error_of_slopes(differentiate(wrong, phi), right, phi, along, 1e-6) > 1e-3
 
 
+@pytest.mark.parametrize("at_once", [AT_ONCE, 1])
 @pytest.mark.parametrize("steps", [1, 2])
-def test_conv4_is_right_where_the_same_network_with_the_fused_norm_is_wrong(steps, generator):
+def test_conv4_is_right_where_the_same_network_with_the_fused_norm_is_wrong(steps, at_once, generator, monkeypatch):
+    monkeypatch.setattr(models, "AT_ONCE", at_once)  # both ways through conv4: few images, and many
     (model, _, family), loss = settings_of("conv4", generator), unchecked
     fused, tasks = network(model, batch_norm), family(2, generator)
     phi = start(learners.joint(model, loss), generator)
