@@ -47,7 +47,7 @@ CASES = dict.fromkeys(
     + [
         f"{family}, {start}"
         for family in ("three times the frequency", "opposite phases")
-        for start in ("MAML", "random")
+        for start in ("MAML", "random", "MAML minus random")
     ],
     5,
 )
@@ -170,10 +170,14 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     return ignored(name, detail, seed)
 
 
+@cache
 def elsewhere(name: str, start: str, seed: int) -> dict[str, tuple[float, str]]:
-    """A start on a family that it was not trained for, after 1 and after 10 steps, each with its best α."""
+    """A start on a family that it was not trained for, after few and many steps, each with its best α."""
+    if start == "MAML minus random":
+        of_maml, of_random = (elsewhere(name, one, seed) for one in ("MAML", "random"))
+        return {metric: (of_maml[metric][0] - of_random[metric][0], "number") for metric in of_maml}
     phi = trained("MAML", seed) if start == "MAML" else network().init(_generator(seed))
-    return {f"mse_{steps}": tested(maml, phi, NEW_FAMILIES[name], steps, seed)["mse"] for steps in (1, 10)}
+    return {f"mse_{steps}": tested(maml, phi, NEW_FAMILIES[name], steps, seed)["mse"] for steps in (1, 10, 100)}
 
 
 def from_few(count: int, kept: bool, seed: int) -> dict[str, tuple[float, str]]:

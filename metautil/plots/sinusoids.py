@@ -19,6 +19,8 @@ from metautil.tasks import Task
 
 TALL = 12.0
 """Outputs beyond this are drawn here, at the edge and outside the frame."""
+LEAST = 0.01
+"""Errors below this are drawn here."""
 FAR = 1000.0
 """Errors beyond this are reported as divergence, whose digits would differ from machine to machine."""
 
@@ -129,27 +131,29 @@ def adapting(model: Model, starts: dict[str, Tensor], task: Task, wave: Tensor, 
     return Scene(figure, list(moving.values()), move, alt)
 
 
-def few_tasks(counts: Sequence[int], seen: Sequence[Estimate], new: Sequence[Estimate], endless: Estimate) -> Figure:
-    """Error after adapting against the number of training tasks, on those tasks and on new ones, with 95% intervals.
+def few_tasks(counts: Sequence[int], panels: dict[str, dict[str, Sequence[Estimate]]], endless: Estimate) -> Figure:
+    """Error after adapting against the number of training tasks, on them and on new ones, with 95% intervals.
 
     Parameters
     ----------
     counts : sequence of int
         Numbers of training tasks, ascending.
-    seen, new : sequence of Estimate
-        MSE on the training tasks (fresh points) and on new tasks, one each per count.
+    panels : dict of str to dict
+        Title of a panel to its curves: "new tasks" and "training tasks" to one MSE per count.
     endless : Estimate
         MSE on new tasks where every task of the training was new.
     """
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axes = figure.add_subplot(xlabel="training tasks", ylabel="MSE after one step", xscale="log", yscale="log")
-    for values, style, colour, label in ((new, "o-", VERMILION, "new tasks"), (seen, "s--", BLUE, "training tasks")):
-        means = np.array([estimate.mean for estimate in values])
-        low, high = np.array([(e.low, e.high) for e in values]).T.clip(min=1e-5)
-        axes.plot(counts, means, style, color=colour, label=label)
-        axes.fill_between(counts, low, high, color=colour, alpha=0.15)
-    axes.axhline(endless.mean, color=GREEN, linestyle=":", label="new tasks, every training task new")
-    axes.set_xticks(counts, [str(count) for count in counts])
-    axes.minorticks_off()
-    axes.legend(fontsize=9)
+    figure = Figure(figsize=(9.0, 3.7), layout="constrained")
+    for (title, curves), axes in zip(panels.items(), figure.subplots(1, len(panels), sharey=True), strict=True):
+        for (label, values), style, colour in zip(curves.items(), ("o-", "s--"), (VERMILION, BLUE), strict=True):
+            mean, low, high = np.array(values).T.clip(min=LEAST)
+            axes.plot(counts, mean, style, color=colour, label=label)
+            axes.fill_between(counts, low, high, color=colour, alpha=0.15)
+        axes.axhline(endless.mean, color=GREEN, linestyle=":", label="new tasks, no training task twice")
+        axes.set(xlabel="training tasks", xscale="log", yscale="log")
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.minorticks_off()
+        axes.set_title(title, fontsize=10)
+    figure.axes[0].set_ylabel(f"MSE after one step, at least {LEAST}")
+    figure.axes[0].legend(fontsize=9)
     return figure
