@@ -47,14 +47,14 @@ class Model:
         Parameters
         ----------
         theta : Tensor
-            Parameters, shape (p,).
+            Parameters, shape (p,); or Θ (T, p), one row for each of T tasks.
         x : Tensor
-            Inputs, shape (N, ...).
+            Inputs, shape (N, ...); or (T, N, ...).
 
         Returns
         -------
         Tensor
-            Outputs, shape (N, C).
+            Outputs, shape (N, C); or (T, N, C).
 
         Raises
         ------
@@ -92,11 +92,11 @@ class Model:
         }
 
     def init(self, generator: torch.Generator) -> Tensor:
-        """Draw θ_0: weights from N(0, 2 / inputs) (He et al., 2015), biases zero. Shape (p,)."""
+        """Draw θ_0: weights from N(0, 2 / inputs) (He et al., 2015), biases zero, gains one. Shape (p,)."""
         pieces = []
-        for shape in self.shapes.values():
+        for name, shape in self.shapes.items():
             if len(shape) == 1:
-                pieces.append(torch.zeros(shape))
+                pieces.append(torch.ones(shape) if name.endswith("gain") else torch.zeros(shape))
             else:
                 inputs = shape[0] if len(shape) == 2 else math.prod(shape[1:])
                 pieces.append(torch.randn(shape, generator=generator) * math.sqrt(2 / inputs))
@@ -160,12 +160,131 @@ def small_cnn(classes: int = 10, channels: Sequence[int] = (8, 16), side: int = 
     shapes["head.bias"] = (classes,)
 
     def features(weights: Weights, x: Tensor) -> Tensor:
+        tasks = weights["1.weight"].shape[:-4]
+        x = _tasks_to_groups(x, tasks)
         for block in range(1, len(channels) + 1):
-            x = F.conv2d(x, weights[f"{block}.weight"], weights[f"{block}.bias"], padding=1)
+            kernel, bias = weights[f"{block}.weight"], weights[f"{block}.bias"]
+            x = F.conv2d(x, _groups(kernel, 4), bias.reshape(-1), padding=1, groups=math.prod(tasks))
             x = F.max_pool2d(x, 2).relu()  # maximum first: ReLU commutes with it and then has a quarter of the work
+        return _groups_to_tasks(x, tasks)
+
+    return Model(shapes, features, _linear_head, (1, side, side))
+
+
+def conv4(classes: int = 5, channels: int = 32, inputs: tuple[int, int, int] = (1, 28, 28)) -> Model:
+    """The network of few-shot papers: four blocks of 3×3 convolution, batch norm, 2×2 maximum, ReLU; then a linear head.
+
+    Batch norm (Ioffe and Szegedy, 2015) uses the mean and variance of the examples it is given and no others: of a task's
+    support set while adapting, of its query set while being judged. The prediction for one query image then depends on
+    the other query images (the "transductive" setting of Finn et al., 2017).
+
+    Parameters
+    ----------
+    classes : int
+        Number of outputs C.
+    channels : int
+        Output channels of each block: 64 in most papers, 32 in MAML's code for small images.
+    inputs : (int, int, int)
+        Channels, height and width of the images; each block halves height and width, rounding down.
+
+    Notes
+    -----
+    A batch of parameters Θ (T, p) meets a batch of tasks x (T, N, ...), as with `mlp`. Few images a task (a support set)
+    go through one convolution with the tasks as groups of channels; many (a query set) go task by task, as long as their
+    numbers are in the processor's cache. Batch norm is written in elementary operations, because the derivative of
+    PyTorch's fused one is wrong in some compositions of transforms (tests/test_learners.py shows one).
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for block in range(1, 5):
+        shapes[f"{block}.weight"] = (channels, inputs[0] if block == 1 else channels, 3, 3)
+        shapes[f"{block}.gain"] = (channels,)
+        shapes[f"{block}.bias"] = (channels,)
+    shapes["head.weight"] = (channels * (inputs[1] // 16) * (inputs[2] // 16), classes)
+    shapes["head.bias"] = (classes,)
+
+    def features(weights: Weights, x: Tensor) -> Tensor:
+        tasks = weights["1.weight"].shape[:-4]
+        if math.prod(tasks) > 1 and x.shape[-4] > AT_ONCE:
+            each = [{name: weight.select(0, t) for name, weight in weights.items()} for t in range(tasks[0])]
+            return torch.stack([features(own, images) for own, images in zip(each, x, strict=True)])
+        kernel, gain, bias = (weights[f"1.{name}"] for name in ("weight", "gain", "bias"))
+        x, mean, variance = _first_convolution(_signed(kernel, gain), x, tasks)
+        x = _normalise(x, mean, variance, gain, bias)
+        for block in range(2, 5):
+            kernel, gain, bias = (weights[f"{block}.{name}"] for name in ("weight", "gain", "bias"))
+            kernel = _groups(_signed(kernel, gain), 4).contiguous(memory_format=torch.channels_last)
+            x = F.conv2d(x, kernel, padding=1, groups=math.prod(tasks))
+            mean = x.mean((0, 2, 3), keepdim=True)
+            variance = (x - mean).square().mean((0, 2, 3), keepdim=True)
+            x = _normalise(F.max_pool2d(x, 2), mean, variance, gain, bias)
+        return _groups_to_tasks(x, tasks)
+
+    return Model(shapes, features, _linear_head, inputs)
+
+
+AT_ONCE = 30  # images of a task up to which tasks are worth stacking
+BLOCK = 15  # images whose widest layer fits the processor's cache
+
+
+def _first_convolution(kernel: Tensor, x: Tensor, tasks: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """2×2 maximum of the first convolution, and the convolution's mean and variance; tasks as groups of channels.
+
+    Its input is data: the patches under the kernel do not depend on θ. With their mean m and covariance Σ, the output has
+    mean mᵀk and variance kᵀΣk in each channel. The widest layer is therefore never read again for its statistics, and
+    is made a few images at a time.
+    """
+    count, outputs = x.shape[-4], kernel.shape[-4]
+    height, width = x.shape[-2:]
+    kernel = kernel.flatten(-3).reshape(math.prod(tasks), outputs, -1).mT
+    patches = F.unfold(x.reshape(-1, *x.shape[-3:]), 3, padding=1).mT.reshape(len(kernel), count, -1, kernel.shape[1])
+    middle = patches.mean((1, 2)).unsqueeze(1)
+    centred = patches.flatten(1, 2) - middle
+    mean = middle @ kernel
+    variance = (kernel * (centred.mT @ centred / centred.shape[1] @ kernel)).sum(1)
+    pooled = []
+    for part in patches.split(BLOCK, 1):
+        out = (part.flatten(1, 2) @ kernel).reshape(-1, height, width, outputs).permute(0, 3, 1, 2)
+        out = F.max_pool2d(out, 2)
+        pooled.append(out.reshape(len(kernel), -1, *out.shape[1:]))
+    x = torch.cat(pooled, 1).reshape(*tasks, count, *pooled[0].shape[2:])
+    return _tasks_to_groups(x, tasks), mean.reshape(1, -1, 1, 1), variance.reshape(1, -1, 1, 1)
+
+
+def _signed(kernel: Tensor, gain: Tensor) -> Tensor:
+    """The kernel with the sign of its channel's gain: |γ| is left for the gain, and the maximum can be taken before it."""
+    return kernel * gain.sign()[..., None, None, None]
+
+
+def _normalise(x: Tensor, mean: Tensor, variance: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+    """ReLU of (x − mean) |γ| / √(variance + 10⁻⁵) + β, channel by channel."""
+    slope = gain.reshape(mean.shape).abs() * (variance + 1e-5).rsqrt()
+    return torch.addcmul(bias.reshape(mean.shape) - mean * slope, x, slope).relu()
+
+
+def _tasks_to_groups(x: Tensor, tasks: tuple[int, ...]) -> Tensor:
+    """Images (T, N, c, h, w) of T tasks → (N, T·c, h, w), the channels last in memory. Without tasks x stays as it is."""
+    if not tasks:
+        return x
+    return x.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def _groups_to_tasks(x: Tensor, tasks: tuple[int, ...]) -> Tensor:
+    """(N, T·c, h, w) → the features (T, N, c·h·w) of T tasks; without tasks (N, c·h·w)."""
+    if not tasks:
         return x.flatten(1)
+    return x.reshape(len(x), *tasks, -1).transpose(0, 1)
 
-    def head(weights: Weights, features: Tensor) -> Tensor:
-        return features @ weights["head.weight"] + weights["head.bias"]
 
-    return Model(shapes, features, head, (1, side, side))
+def _groups(weight: Tensor, axes: int) -> Tensor:
+    """A weight of ``axes`` axes for each of T tasks → one weight, task after task along its first axis."""
+    return weight.reshape(-1, *weight.shape[1 - axes :])
+
+
+def _linear_head(weights: Weights, features: Tensor) -> Tensor:
+    return features @ weights["head.weight"] + weights["head.bias"].unsqueeze(-2)
+
+
+def embedding(model: Model) -> Model:
+    """The model without its head: its outputs are the meta-features, its parameters all but the head's."""
+    shapes = {name: shape for name, shape in model.shapes.items() if not name.startswith("head")}
+    return Model(shapes, model.features, lambda weights, features: features, model.inputs)

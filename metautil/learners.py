@@ -1,0 +1,552 @@
+"""Learners that learn: two verbs, *adapt* to a support set, and *meta-step* on a batch of tasks.
+
+``learner.adapt(phi, support)`` is the mapping data set → predictor; what meta-training finds is φ. ``meta_step`` moves φ
+by the learner's meta-gradient and an update rule. A support set is one task's, x (N, ...), or that of T tasks at once,
+x (T, N, ...): nothing here loops over tasks, because the parameters of T tasks are one tensor Θ (T, p).
+
+Most learners are their `adapt` and nothing more: it is differentiable in φ, and the meta-gradient is the gradient of the
+mean risk on the query sets through it (`through_adaptation`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import grad
+
+from metautil.models import Model, embedding
+from metautil.risks import Loss, cross_entropy
+from metautil.tasks import Data, Task, TaskFamily
+from metautil.training import progress
+from metautil.updates import State, UpdateRule
+
+Predictor = Callable[[Tensor], Tensor]
+"""What adapting returns: inputs x (..., N, ...) → outputs (..., N, C)."""
+
+MetaGradient = Callable[[Tensor, Task], tuple[Tensor, Tensor]]
+"""(φ (m,), batch of T tasks) → (the gradient that the meta-step descends (m,), each task's risk (T,))."""
+
+
+class Learner(NamedTuple):
+    """A learner with meta-parameters φ.
+
+    Attributes
+    ----------
+    init : callable
+        generator → φ before meta-training, shape (m,).
+    adapt : callable
+        (φ, support set) → predictor. Differentiable in φ where φ asks for it (``requires_grad``). The support set may be that
+        of T tasks, with a leading axis; so is what the predictor then takes and returns. Learners that adapt
+        parameters return ``partial(model, theta)``: θ_K is ``predictor.args[0]``, shape (p,) or (T, p).
+    meta_gradient : callable
+        (φ, batch of T tasks) → (gradient (m,), risks (T,)). The risks are those on the query sets after adapting, except
+        for `joint` and `fine_tuning`, which do not adapt while they are meta-trained.
+    text : str
+        Name and settings, for messages.
+    """
+
+    init: Callable[[torch.Generator], Tensor]
+    adapt: Callable[[Tensor, Data], Predictor]
+    meta_gradient: MetaGradient
+    text: str
+
+
+class Report(NamedTuple):
+    """What a meta-step met: the risk of each task under the old φ, shape (T,); see `Learner.meta_gradient`."""
+
+    risks: Tensor
+
+
+def meta_step(
+    learner: Learner, rule: UpdateRule, phi: Tensor, state: State, tasks: Task
+) -> tuple[Tensor, State, Report]:
+    """One step of meta-training: φ ← φ + U(meta-gradient).
+
+    Parameters
+    ----------
+    learner : Learner
+    rule : UpdateRule
+    phi : Tensor
+        Meta-parameters, shape (m,).
+    state : State
+        ``rule.init(phi)`` before the first step.
+    tasks : Task
+        T tasks, with a leading axis.
+
+    Returns
+    -------
+    phi : Tensor
+    state : State
+    report : Report
+
+    Raises
+    ------
+    FloatingPointError
+        If the meta-gradient is not finite.
+    """
+    gradient, risks = learner.meta_gradient(phi, tasks)
+    if not gradient.isfinite().all():
+        raise FloatingPointError(
+            f"The meta-gradient of {learner.text} is not finite; the largest risk in the batch is {risks.max().item():.3g}, "
+            f"the largest entry of φ {phi.abs().max().item():.3g}. Try a smaller inner step size α, fewer inner steps K, or a "
+            f"smaller step of the rule ({rule.text})."
+        )
+    step, state = rule(gradient, state)
+    return phi + step, state, Report(risks)
+
+
+def meta_fit(
+    learner: Learner,
+    rule: UpdateRule,
+    family: TaskFamily,
+    phi: Tensor,
+    steps: int,
+    tasks: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Meta-train: ``steps`` meta-steps on fresh tasks of a family.
+
+    Parameters
+    ----------
+    learner : Learner
+    rule : UpdateRule
+    family : TaskFamily
+    phi : Tensor
+        Meta-parameters to start from, shape (m,), such as ``learner.init(generator)``.
+    steps, tasks : int
+        Number of meta-steps, and of tasks drawn for each.
+    generator : torch.Generator
+        Decides which tasks are drawn.
+
+    Returns
+    -------
+    phi : Tensor
+        Meta-parameters after the last step, shape (m,).
+    risks : Tensor
+        Mean risk of each step's tasks before the step, shape (steps,).
+
+    Raises
+    ------
+    FloatingPointError
+        As `meta_step`.
+    """
+    state, risks = rule.init(phi), []
+    for _ in progress(range(steps), "meta-training"):
+        phi, state, report = meta_step(learner, rule, phi, state, family(tasks, generator))
+        risks.append(report.risks.mean())
+    return phi, torch.stack(risks)
+
+
+def adapted_risks(learner: Learner, phi: Tensor, tasks: Task, loss: Loss) -> Tensor:
+    """L_Q of each of T tasks after adapting to its S, shape (T,): what the learner is judged by."""
+    return _risks(learner.adapt(phi, tasks.support), tasks.query, loss).detach()
+
+
+def _risks(predictor: Predictor, data: Data, loss: Loss) -> Tensor:
+    """The empirical risk (0.3) of each task, shape (T,), or () for a data set without leading axis."""
+    return loss(predictor(data.x), data.y).mean(-1)
+
+
+def through_adaptation(
+    adapt: Callable[[Tensor, Data], Predictor], loss: Loss, chunk: int | None = None
+) -> MetaGradient:
+    """Meta-gradient of the mean query risk (1/T) Σ_t L_Q(adapt(φ, S_t)), by reverse mode through the adaptation.
+
+    Parameters
+    ----------
+    adapt : callable
+        (φ, support set) → predictor, differentiable in φ.
+    loss : Loss
+    chunk : int, optional
+        Tasks taken at once; the memory needed grows with it. All of them if it is not given.
+    """
+
+    def meta_gradient(phi: Tensor, tasks: Task) -> tuple[Tensor, Tensor]:
+        total = len(tasks.query.y)
+        gradient, risks = torch.zeros_like(phi), []
+        for part in _chunks(tasks, chunk or total):
+            phi = phi.detach().requires_grad_()
+            risk = _risks(adapt(phi, part.support), part.query, loss)
+            gradient += grad(risk.sum() / total, phi)[0]
+            risks.append(risk.detach())
+        return gradient, torch.cat(risks)
+
+    return meta_gradient
+
+
+def _chunks(tasks: Task, size: int) -> list[Task]:
+    """The batch of tasks in parts of ``size`` tasks, the last one smaller if need be."""
+    pieces = [[part.split(size) for part in data] for data in tasks]
+    return [
+        Task(Data(*support), Data(*query))
+        for support, query in zip(zip(*pieces[0], strict=True), zip(*pieces[1], strict=True), strict=True)
+    ]
+
+
+def descended(
+    model: Model,
+    loss: Loss,
+    theta: Tensor,
+    support: Data,
+    alpha: float | Tensor,
+    steps: int,
+    second_order: bool = True,
+) -> Tensor:
+    """θ_K of θ_{k+1} = θ_k − α ∇L_S(θ_k): the inner loop.
+
+    Parameters
+    ----------
+    model : Model
+    loss : Loss
+    theta : Tensor
+        θ_0, shape (p,), or one row for each of T tasks, (T, p).
+    support : Data
+        Of the one task, or of the T tasks.
+    alpha : float or Tensor
+        Inner step size, one number or one for each parameter, shape (p,).
+    steps : int
+        K.
+    second_order : bool
+        Whether θ_K can be differentiated through the gradients. If not, they are constants: ∂θ_K/∂θ_0 = I.
+
+    Returns
+    -------
+    Tensor
+        θ_K, of the shape of ``theta``; differentiable in ``theta`` where that asks for it.
+    """
+    tracked = theta.requires_grad or (isinstance(alpha, Tensor) and alpha.requires_grad)
+    with torch.enable_grad():
+        for _ in range(steps):
+            if not (tracked and theta.requires_grad):
+                theta = theta.detach().requires_grad_()
+            risks = _risks(partial(model, theta), support, loss)
+            # The tasks do not meet: the gradient of the sum of risks is each task's own gradient.
+            (gradient,) = grad(risks.sum(), theta, create_graph=tracked and second_order)
+            theta = theta - alpha * gradient
+    return theta if tracked else theta.detach()
+
+
+def _starts(model: Model, phi: Tensor, data: Data) -> Tensor:
+    """φ as it is for one task's data, repeated (T, p) for those of T tasks."""
+    if model.inputs is None:
+        raise ValueError(
+            "This model does not say the shape of one input; build it with inputs=, such as Model(..., inputs=(2,))."
+        )
+    leading = data.x.shape[: data.x.ndim - 1 - len(model.inputs)]
+    return phi.expand(*leading, -1)
+
+
+# Learners that adapt parameters
+
+
+def joint(model: Model, loss: Loss) -> Learner:
+    """One θ for all tasks: φ = θ minimises the mean risk over all examples of all tasks; adapting does nothing.
+
+    The objective of the λ-weighted risk (0.4) with many tasks in the place of two. The support set is ignored.
+    """
+    return Learner(
+        model.init,
+        lambda phi, support: partial(model, _starts(model, phi, support)),
+        _pooled(model, loss),
+        "joint training",
+    )
+
+
+def _pooled(model: Model, loss: Loss) -> MetaGradient:
+    """Gradient of the mean risk over the examples of all tasks, S and Q, as if they were one data set."""
+
+    def meta_gradient(phi: Tensor, tasks: Task) -> tuple[Tensor, Tensor]:
+        phi = phi.detach().requires_grad_()
+        x, y = (torch.cat(parts, 1) for parts in zip(*tasks, strict=True))
+        losses = loss(model(phi, x.flatten(0, 1)), y.flatten(0, 1)).reshape(len(y), -1)
+        (gradient,) = grad(losses.mean(), phi)
+        return gradient, losses.detach().mean(1)
+
+    return meta_gradient
+
+
+def fine_tuning(model: Model, loss: Loss, alpha: float, steps: int) -> Learner:
+    """Meta-trained like `joint`; adapts by K gradient steps of size α on the support set, which its training never saw."""
+    return joint(model, loss)._replace(
+        adapt=_descending(model, loss, alpha, steps), text=f"fine-tuning, α = {alpha}, K = {steps}"
+    )
+
+
+def _descending(
+    model: Model, loss: Loss, alpha: float | Tensor, steps: int, second_order: bool = True
+) -> Callable[[Tensor, Data], Predictor]:
+    """The adaptation of all that start at φ: (φ, S) → M at θ_K."""
+    _check_inner(alpha, steps)
+
+    def adapt(phi: Tensor, support: Data) -> Predictor:
+        start = _starts(model, phi, support)
+        return partial(model, descended(model, loss, start, support, alpha, steps, second_order))
+
+    return adapt
+
+
+def _check_inner(alpha: float | Tensor, steps: int) -> None:
+    smallest = float(alpha.min()) if isinstance(alpha, Tensor) else alpha
+    if not 0 <= smallest < float("inf"):  # NaN fails too
+        raise ValueError(f"α = {smallest}; an inner step size must be a finite number ≥ 0.")
+    if steps < 0:
+        raise ValueError(f"steps = {steps}; the number of inner steps K must be 0 or more.")
+
+
+def maml(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None = None) -> Learner:
+    """Model-agnostic meta-learning: φ is the start from which K steps lead to a low query risk (Finn et al., 2017).
+
+    The gradient of (1/T) Σ_t L_Q(θ_K(φ)) with every Hessian term: ∇L_Q is multiplied by (I − α H_k) for each inner step.
+
+    Parameters
+    ----------
+    model : Model
+    loss : Loss
+        For the inner and the outer risk.
+    alpha : float
+        Inner step size α.
+    steps : int
+        Inner steps K.
+    chunk : int, optional
+        Tasks taken at once, which bounds the memory.
+    """
+    adapt = _descending(model, loss, alpha, steps)
+    return Learner(model.init, adapt, through_adaptation(adapt, loss, chunk), f"MAML, α = {alpha}, K = {steps}")
+
+
+def fomaml(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None = None) -> Learner:
+    """First-order MAML: `maml` with I in the place of every (I − α H_k); the meta-gradient is the mean of ∇L_Q(θ_K).
+
+    Finn et al. (2017), section 5.2. Parameters as for `maml`.
+    """
+    adapt = _descending(model, loss, alpha, steps, second_order=False)
+    return Learner(model.init, adapt, through_adaptation(adapt, loss, chunk), f"FOMAML, α = {alpha}, K = {steps}")
+
+
+def anil(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None = None) -> Learner:
+    """Almost no inner loop: `maml` in which only the head moves while adapting (Raghu et al., 2020)."""
+    moves = torch.cat(
+        [torch.full(shape, float(name.startswith("head"))).reshape(-1) for name, shape in model.shapes.items()]
+    )
+    adapt = _descending(model, loss, alpha * moves, steps)
+    return Learner(model.init, adapt, through_adaptation(adapt, loss, chunk), f"ANIL, α = {alpha}, K = {steps}")
+
+
+def meta_sgd(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None = None) -> Learner:
+    """`maml` that learns a step size for each parameter too: φ = (θ_0, α_1, ..., α_p) (Li et al., 2017).
+
+    ``alpha`` is where all step sizes start. They may turn negative: meta-training is free to climb.
+    """
+    _check_inner(alpha, steps)
+
+    def init(generator: torch.Generator) -> Tensor:
+        theta = model.init(generator)
+        return torch.cat([theta, torch.full_like(theta, alpha)])
+
+    def adapt(phi: Tensor, support: Data) -> Predictor:
+        theta, alphas = phi.split(model.size)
+        return partial(model, descended(model, loss, _starts(model, theta, support), support, alphas, steps))
+
+    return Learner(init, adapt, through_adaptation(adapt, loss, chunk), f"Meta-SGD, α from {alpha}, K = {steps}")
+
+
+def reptile(model: Model, loss: Loss, alpha: float, steps: int) -> Learner:
+    """Reptile: φ moves towards where K steps on a task end: the meta-gradient is (φ − mean_t θ_K) / α (Nichol et al., 2018).
+
+    While meta-training, the steps are taken on all examples of the task, S and Q; K = 1 is then `joint`. Adapting takes
+    them on S.
+    """
+    adapt = _descending(model, loss, alpha, steps)
+
+    def meta_gradient(phi: Tensor, tasks: Task) -> tuple[Tensor, Tensor]:
+        examples = Data(*(torch.cat(parts, 1) for parts in zip(*tasks, strict=True)))
+        predictor = adapt(phi.detach(), examples)
+        risks = _risks(predictor, tasks.query, loss).detach()
+        return (phi.detach() - predictor.args[0].mean(0)) / alpha, risks
+
+    return Learner(model.init, adapt, meta_gradient, f"Reptile, α = {alpha}, K = {steps}")
+
+
+def imaml(model: Model, loss: Loss, alpha: float, steps: int, lam: float, iterations: int = 10) -> Learner:
+    """Implicit MAML: adapts to argmin_θ L_S(θ) + λ/2 ‖θ − φ‖², and differentiates that minimum, not the way to it.
+
+    At the minimum θ*, dθ*/dφ = (I + H/λ)⁻¹ with H = ∇²L_S(θ*), so the meta-gradient solves (I + H/λ) v = ∇L_Q(θ*), here
+    by conjugate gradients on Hessian-vector products (Rajeswaran et al., 2019).
+
+    Parameters
+    ----------
+    model, loss : Model, Loss
+    alpha : float
+        Step size of the inner gradient descent, which approximates θ*.
+    steps : int
+        Its number of steps; enough of them, or the gradient is not that of what `adapt` returns.
+    lam : float
+        λ > 0, the pull towards φ, per example's risk.
+    iterations : int
+        Steps of conjugate gradients. More than λmax(H)/λ asks for are a waste; if H has a negative eigenvalue below −λ,
+        θ* is no minimum.
+    """
+    _check_inner(alpha, steps)
+    if not 0 < lam < float("inf"):
+        raise ValueError(f"λ = {lam}; the pull towards φ must be a finite number > 0.")
+
+    def adapted(phi: Tensor, support: Data) -> Tensor:
+        start = _starts(model, phi.detach(), support)
+        theta = start
+        for _ in range(steps):
+            # One gradient step on L_S, and the pull's own: θ ← θ − α (∇L_S + λ (θ − φ)).
+            theta = descended(model, loss, theta, support, alpha, 1) - alpha * lam * (theta - start)
+        return theta
+
+    def meta_gradient(phi: Tensor, tasks: Task) -> tuple[Tensor, Tensor]:
+        theta = adapted(phi, tasks.support).requires_grad_()
+        risks = _risks(partial(model, theta), tasks.query, loss)
+        (outer,) = grad(risks.sum(), theta)
+        (inner,) = grad(_risks(partial(model, theta), tasks.support, loss).sum(), theta, create_graph=True)
+
+        def product(v: Tensor) -> Tensor:
+            return v + grad(inner, theta, v, retain_graph=True)[0] / lam
+
+        return conjugate_gradients(product, outer, iterations).mean(0), risks.detach()
+
+    return Learner(
+        model.init,
+        lambda phi, support: partial(model, adapted(phi, support)),
+        meta_gradient,
+        f"iMAML, α = {alpha}, K = {steps}, λ = {lam}",
+    )
+
+
+def conjugate_gradients(product: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Tensor:
+    """Solve A v = b for symmetric positive definite A, for each row of ``b`` (T, p) at once (Hestenes and Stiefel, 1952).
+
+    Parameters
+    ----------
+    product : callable
+        v (T, p) → A v (T, p), with an A for each row.
+    b : Tensor
+        Shape (T, p).
+    iterations : int
+        At most p are needed in exact arithmetic; fewer where A has few different eigenvalues.
+    """
+    v, residual = torch.zeros_like(b), b
+    direction, square = b, b.square().sum(-1, keepdim=True)
+    for _ in range(iterations):
+        image = product(direction)
+        curvature = (direction * image).sum(-1, keepdim=True)
+        # A row that is solved has direction 0: its step is 0, not 0/0.
+        step = torch.where(curvature > 0, square / curvature.clamp_min(torch.finfo(b.dtype).tiny), 0.0)
+        v, residual = v + step * direction, residual - step * image
+        new = residual.square().sum(-1, keepdim=True)
+        direction = (
+            residual + torch.where(square > 0, new / square.clamp_min(torch.finfo(b.dtype).tiny), 0.0) * direction
+        )
+        square = new
+    return v
+
+
+# Learners that read the support set: φ is an embedding's parameters
+
+
+def prototypes(embedding: Model, chunk: int | None = None) -> Learner:
+    """Prototypical networks: a query is of the class whose mean embedding is nearest (Snell et al., 2017).
+
+    The scores are −‖f_φ(x) − c_n‖² with c_n the mean of f_φ over class n's support examples; the loss is `cross_entropy`.
+
+    Parameters
+    ----------
+    embedding : Model
+        f_φ, such as `metautil.models.embedding` makes of a model.
+    chunk : int, optional
+        Tasks taken at once.
+    """
+    return _nearest(embedding, lambda f: f, chunk, "prototypes")
+
+
+def nearest_centroid(embedding: Model, chunk: int | None = None) -> Learner:
+    """`prototypes` on embeddings of length 1: the plain baseline on features that something else has trained.
+
+    Wang et al. (2019, "SimpleShot"). Its meta-step is that of `prototypes`.
+    """
+    return _nearest(embedding, lambda f: F.normalize(f, dim=-1), chunk, "nearest centroid")
+
+
+def _nearest(embedding: Model, scaled: Callable[[Tensor], Tensor], chunk: int | None, name: str) -> Learner:
+    def adapt(phi: Tensor, support: Data) -> Predictor:
+        weights = _starts(embedding, phi, support)
+        centres = _class_means(scaled(embedding(weights, support.x)), support.y, name)
+
+        def predictor(x: Tensor) -> Tensor:
+            return -(scaled(embedding(weights, x)).unsqueeze(-2) - centres.unsqueeze(-3)).square().sum(-1)
+
+        return predictor
+
+    return Learner(embedding.init, adapt, through_adaptation(adapt, cross_entropy, chunk), name)
+
+
+def _class_means(features: Tensor, y: Tensor, name: str) -> Tensor:
+    """Mean features of each class, (..., C, F), of features (..., N, F) with labels y (..., N) in 0..C−1."""
+    if y.dtype != torch.int64:
+        raise ValueError(
+            f"{name} cannot adapt to this support set: it means the examples of each class, and the labels are real numbers "
+            f"(type {y.dtype}). It is defined for classes only; for regression take a linear probe or a gradient learner."
+        )
+    members = F.one_hot(y).to(features.dtype).mT
+    return members @ features / members.sum(-1, keepdim=True)
+
+
+def proto_maml(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None = None) -> Learner:
+    """`maml` whose head starts at the prototypes: weights 2c_n and biases −‖c_n‖² (Triantafillou et al., 2020).
+
+    φ is all parameters but the head's. With K = 0 it is `prototypes`, up to a number that all scores share.
+    """
+    _check_inner(alpha, steps)
+    body = embedding(model)
+
+    def adapt(phi: Tensor, support: Data) -> Predictor:
+        start = _starts(body, phi, support)
+        centres = _class_means(body(start, support.x), support.y, "Proto-MAML")
+        if centres.shape[-2] != model.shapes["head.bias"][0]:
+            raise ValueError(
+                f"The support set has {centres.shape[-2]} classes; the model has {model.shapes['head.bias'][0]} outputs."
+            )
+        theta = torch.cat([start, 2 * centres.mT.flatten(-2), -centres.square().sum(-1)], -1)
+        return partial(model, descended(model, loss, theta, support, alpha, steps))
+
+    return Learner(body.init, adapt, through_adaptation(adapt, loss, chunk), f"Proto-MAML, α = {alpha}, K = {steps}")
+
+
+def linear_probe(embedding: Model, loss: Loss, lam: float, chunk: int | None = None) -> Learner:
+    """The best linear head on fixed features, in closed form: ridge regression W = (FᵀF + λI)⁻¹FᵀY.
+
+    Y are the labels, or their one-hot vectors; a column of ones in F makes the bias. Its meta-step trains the features
+    through the closed form (Bertinetto et al., 2019, "R2-D2").
+
+    Parameters
+    ----------
+    embedding : Model
+    loss : Loss
+        For the meta-step only.
+    lam : float
+        λ > 0, keeps the head small.
+    chunk : int, optional
+        Tasks taken at once.
+    """
+    if not 0 < lam < float("inf"):
+        raise ValueError(f"λ = {lam}; the ridge's weight must be a finite number > 0.")
+
+    def adapt(phi: Tensor, support: Data) -> Predictor:
+        weights = _starts(embedding, phi, support)
+        features = F.pad(embedding(weights, support.x), (0, 1), value=1.0)
+        targets = F.one_hot(support.y).to(features.dtype) if support.y.dtype == torch.int64 else support.y
+        # (FᵀF + λI)⁻¹Fᵀ = Fᵀ(FFᵀ + λI)⁻¹: a system of N equations, and N is small.
+        kernel = features @ features.mT + lam * torch.eye(features.shape[-2], dtype=features.dtype)
+        head = features.mT @ torch.linalg.solve(kernel, targets)
+        return lambda x: F.pad(embedding(weights, x), (0, 1), value=1.0) @ head
+
+    return Learner(embedding.init, adapt, through_adaptation(adapt, loss, chunk), f"linear probe, λ = {lam}")
