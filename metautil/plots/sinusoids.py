@@ -46,7 +46,7 @@ def pooled_waves(tasks: Task, x: Tensor, mean: Tensor, wave: Tensor, blends: dic
     for axes in (left, right):
         axes.plot(x.numpy(), mean.numpy(), color=BLACK, label="conditional mean")
         axes.set(xlabel="input x")
-    left.set_ylabel("label y")
+    left.set(ylabel="label y", ylim=(-5.2, 7.8))
     right.plot(x.numpy(), wave.numpy(), "--", color=ORANGE, label="new task T")
     for (lam, values), style in zip(blends.items(), (":", "-.", (0, (6, 1))), strict=False):
         right.plot(x.numpy(), values.numpy(), linestyle=style, color=BLUE, label=f"λ = {number(lam)}")
@@ -125,8 +125,9 @@ def adapting(model: Model, starts: dict[str, Tensor], task: Task, wave: Tensor, 
         return " · ".join(parts)
 
     alt = (
-        "Two panels with the same wave and the same ten support points. Dashed, the two starts: nearly the same flat curve. "
-        "Solid, after adapting: from the meta-learned start it follows the wave, from the joint start it does not."
+        "Two panels with the same high wave and the same ten support points, all left of the middle or near it. Dashed, the two "
+        "starts: nearly the same low wave. Solid, after one step: from the meta-learned start it follows the task over the "
+        "whole range, from the joint start it has hardly moved."
     )
     return Scene(figure, list(moving.values()), move, alt)
 
