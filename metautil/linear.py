@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from metautil.models import Model
 from metautil.tasks import Data
 
 
@@ -26,6 +27,13 @@ def linear(theta: Tensor, x: Tensor) -> Tensor:
         Shape (..., N, 1).
     """
     return x @ theta.unsqueeze(-1)
+
+
+def linear_model(inputs: int) -> Model:
+    """`linear` as a `Model`: p = ``inputs`` weights, no intercept, and no meta-features but x itself; shapes as there."""
+    return Model(
+        {"head.weight": (inputs, 1)}, lambda weights, x: x, lambda weights, x: x @ weights["head.weight"], (inputs,)
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from metautil.datasets import digits, font_digits, fonts, sinusoids
+from metautil.datasets import digits, font_digits, fonts, quadratics, sinusoids
+from metautil.linear import linear, linear_model
+from metautil.risks import half_squared_error
 from metautil.tasks import Data, Task
 
 # SHA-256 of the ink counts of font_digits(), by version. Found the same with Pillow 9.5, 10.4 and 13.0, with
@@ -284,3 +286,47 @@ def test_sinusoids_refuse_a_bad_range(name, bounds):
 def test_sinusoids_want_a_generator(source):
     with pytest.raises(TypeError, match=r"torch.Generator is expected"):
         sinusoids()(2, source)
+
+
+# ------------------------------------------------------------------------------ quadratics
+
+
+def test_quadratics_are_bowls_with_the_minima_and_curvatures_asked_for():
+    """Risk, gradient and Hessian of half the squared error, against the bowl itself; support and query alike."""
+    root = torch.randn(4, 3, 5, generator=generator(), dtype=torch.float64)
+    A, c = root @ root.mT / 5 + 0.1 * torch.eye(3, dtype=torch.float64), root[:, :, 0]
+    task = quadratics(A, c)
+    theta = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
+    for t in range(4):
+
+        def risk(theta, data=task.support, t=t):
+            return half_squared_error(linear(theta, data.x[t]), data.y[t]).mean()
+
+        away = theta - c[t]
+        torch.testing.assert_close(risk(theta), 0.5 * away @ A[t] @ away)
+        torch.testing.assert_close(torch.func.grad(risk)(theta), A[t] @ away)
+        torch.testing.assert_close(torch.func.hessian(risk)(theta), A[t])
+    assert all(torch.equal(a, b) for a, b in zip(task.support, task.query, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("A", "c", "words"),
+    [
+        (torch.eye(2), torch.zeros(2), "are expected"),
+        (torch.eye(2).expand(3, 2, 2), torch.zeros(2, 2), r"\(T, p, p\) and \(T, p\) are expected"),
+        (torch.stack([torch.eye(2), torch.diag(torch.tensor([1.0, -1.0]))]), torch.zeros(2, 2), "task 1 is not"),
+        (torch.tensor([[[1.0, 0.5], [0.0, 1.0]]]), torch.zeros(1, 2), "task 0 is not symmetric"),
+    ],
+)
+def test_quadratics_refuse_what_is_no_bowl(A, c, words):
+    with pytest.raises(ValueError, match=words):
+        quadratics(A, c)
+
+
+def test_linear_model_is_linear():
+    """One vector for one data set, a batch of vectors for a batch of data sets."""
+    model = linear_model(3)
+    theta, x = (torch.randn(*shape, generator=generator()) for shape in ((5, 3), (5, 7, 3)))
+    assert model.size == 3 and model.init(generator()).shape == (3,)
+    torch.testing.assert_close(model(theta, x), linear(theta, x))
+    torch.testing.assert_close(model(theta[0], x[0]), x[0] @ theta[0].unsqueeze(1))

@@ -1,5 +1,6 @@
 """Figures: one function a figure. Still ones are shown with `still`, those with sliders are scenes for `sliders.show`."""
 
+from metautil.plots.adaptation import adaptation_map, first_order_error
 from metautil.plots.alphabets import adaptation_explorer, alphabets
 from metautil.plots.augmentations import augmentations
 from metautil.plots.base import curves, images, still
@@ -15,6 +16,7 @@ from metautil.plots.two_risks import dented_front, stability_map, two_risks
 
 __all__ = [
     "adaptation_explorer",
+    "adaptation_map",
     "adapting",
     "alphabets",
     "augmentations",
@@ -29,6 +31,7 @@ __all__ = [
     "explorer",
     "few_tasks",
     "filters",
+    "first_order_error",
     "gap",
     "images",
     "kernels",
