@@ -227,7 +227,7 @@ def descended(
             risks = _risks(partial(model, theta), support, loss)
             # The tasks do not meet: the gradient of the sum of risks is each task's own gradient.
             (gradient,) = grad(risks.sum(), theta, create_graph=tracked and second_order)
-            theta = theta - alpha * gradient
+            theta = theta - alpha * gradient if isinstance(alpha, Tensor) else theta.sub(gradient, alpha=alpha)
     return theta if tracked else theta.detach()
 
 

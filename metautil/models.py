@@ -129,7 +129,10 @@ def mlp(sizes: Sequence[int], activation: Callable[[Tensor], Tensor] = torch.tan
         shapes[f"{name}.bias"] = (outputs,)
 
     def layer(weights: Weights, name: str, x: Tensor) -> Tensor:
-        return x @ weights[f"{name}.weight"] + weights[f"{name}.bias"].unsqueeze(-2)
+        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"].unsqueeze(-2)
+        if weight.ndim == x.ndim == 3:  # a batch of tasks: the same in one operation, for autograd too
+            return torch.baddbmm(bias, x, weight)
+        return x @ weight + bias
 
     def features(weights: Weights, x: Tensor) -> Tensor:
         for name in names:

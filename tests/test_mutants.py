@@ -7,11 +7,13 @@ difference of outputs, not by a crash.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,11 +51,36 @@ with tempfile.TemporaryDirectory() as folder:
         run = fit(learner, zero, sgd(0.1), data, size=3, epochs=epochs, generator=generator, checkpoint=folder + "/run.pt")
 evaluate(line, run.theta, data, cross_entropy, size=3)
 torch.set_default_dtype(torch.float32)
-print("the mutant runs")
+print("the mutant runs", flush=True)
 import pytest
-sys.exit(pytest.main(sys.argv[1:]))
+sys.exit(pytest.main(ARGUMENTS))
 """
-"""Uses what mutants change, then starts pytest in the same process: one import of torch instead of two."""
+"""Uses what mutants change, then starts pytest in the same process."""
+
+SERVER = """
+import json, os, sys, traceback
+import hypothesis, matplotlib.pyplot, numpy, pytest, scipy.optimize, sympy, torch, torch.func, torchvision, tqdm.auto
+for line in sys.stdin:
+    order = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        output = os.open(order["output"], os.O_WRONLY | os.O_CREAT)
+        os.dup2(output, 1), os.dup2(output, 2), os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.chdir(order["folder"])
+        os.environ.update(order["environment"])
+        sys.path[:0] = order["path"]
+        code = 3
+        try:
+            exec(order["code"], {"__name__": "__main__", "ARGUMENTS": order["arguments"]})
+        except SystemExit as end:
+            code = int(end.code)
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Imports the libraries, not metautil, once; then runs each order in a fork of itself."""
 
 
 class Mutant(NamedTuple):
@@ -94,7 +121,13 @@ MUTANTS = [
     Mutant("the printed rule's weight is λ", "problems.py", "else lam / eta", "else lam", "tests/test_problems.py"),
     Mutant("difference over ε", "gradients.py", "(2 * width)", "(1 * width)", FORMULAS),
     Mutant("bias dropped", "models.py", '+ weights[f"{name}.bias"]', '+ 0 * weights[f"{name}.bias"]', FORMULAS),
-    Mutant("pooling forgotten to be a maximum", "models.py", "F.max_pool2d", "F.avg_pool2d", "tests/test_models.py"),
+    Mutant("pooling forgotten to be a maximum", "models.py", "F.max_pool2d(x, 2).relu()", "F.avg_pool2d(x, 2).relu()",
+           "tests/test_models.py"),
+    Mutant("Hessian term dropped", "learners.py", "create_graph=tracked and second_order", "create_graph=False", FORMULAS),
+    Mutant("Hessian term kept in FOMAML", "learners.py", "steps, second_order=False)", "steps)", FORMULAS),
+    Mutant("Reptile's sign", "learners.py", "(phi.detach() - predictor.args[0].mean(0))", "(predictor.args[0].mean(0) - phi.detach())",
+           FORMULAS),
+    Mutant("iMAML's λ on the wrong side", "learners.py", "retain_graph=True)[0] / lam", "retain_graph=True)[0] * lam", FORMULAS),
     Mutant("support left in the query", "tasks.py", "rest[support] = False", "rest[support[:0]] = False",
            "tests/test_training.py"),
     Mutant("batches not shuffled", "training.py", "torch.randperm(count, generator=generator)", "torch.arange(count)",
@@ -128,28 +161,37 @@ def build(mutant: Mutant, folder: Path) -> Path:
     return folder
 
 
-def failures(folder: Path, target: str) -> list[str]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[subprocess.Popen]:
+    """The process that forks itself for each mutant."""
+    settings = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "catch"}
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=settings, cwd="/"
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+def failures(server: subprocess.Popen, folder: Path, target: str) -> list[str]:
     """Run one test file or notebook against the package of ``folder``; the first failure's message, or none."""
-    report = folder / "report.xml"
+    report, output = folder / "report.xml", folder / "output.txt"
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--junitxml={report}"]
     options += ["-c", str(ROOT / "pyproject.toml"), "-o", f"pythonpath={folder} {ROOT}"]
     if target.endswith(".ipynb"):
         options += ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(ROOT / "tests/nbval_sanitize.cfg")]
-    run = subprocess.run(
-        [sys.executable, "-c", SMOKE, *options, str(ROOT / target)],
-        cwd=folder,  # where `python -c` looks for metautil first
-        env=os.environ
-        | {
-            "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "HYPOTHESIS_PROFILE": "catch",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert "the mutant runs" in run.stdout, f"the mutant does not run:\n{run.stderr}"
-    assert run.returncode in (0, 1), run.stdout + run.stderr
+    order = {
+        "folder": str(folder),
+        "output": str(output),
+        "environment": {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
+        "path": [str(folder), str(ROOT)],
+        "code": SMOKE,
+        "arguments": [*options, str(ROOT / target)],
+    }
+    print(json.dumps(order), file=server.stdin, flush=True)
+    code = int(server.stdout.readline())
+    said = output.read_text(encoding="utf-8")
+    assert "the mutant runs" in said, f"the mutant does not run:\n{said}"
+    assert code in (0, 1), said
     return [element.get("message") + (element.text or "") for element in ET.parse(report).iter("failure")]
 
 
@@ -161,8 +203,8 @@ def is_a_finding(message: str) -> bool:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_mutant_is_caught(mutant, tmp_path):
+def test_mutant_is_caught(mutant, tmp_path, server):
     folder = build(mutant, tmp_path)
-    found = failures(folder, mutant.caught_by)
+    found = failures(server, folder, mutant.caught_by)
     assert found, f"{mutant.caught_by} is green although: {mutant.name}"
     assert is_a_finding(found[0]), f"{mutant.caught_by} crashed instead of finding a difference:\n{found[0][:2000]}"
