@@ -1,13 +1,16 @@
 """How fast one meta-gradient of MAML is, and what memory it takes, beside learn2learn, higher and torchopt.
 
-All sides solve the same problem: the same tasks, network, inner steps and number type, on the same threads. Before anything
-is timed, their meta-gradients must agree in 64 bits; they are timed in 32 bits, in turn, in one fresh process. What is timed
-is the meta-gradient, not the step of the outer optimiser. Each peer gets the memory format that suits it better. Memory is
+All sides solve the same problem: the same tasks, network, inner steps and number type, on the same threads. Before
+anything is timed, their meta-gradients must agree in 64 bits; they are timed in 32 bits, in turn, in one fresh
+process. What is timed is the meta-gradient, not the step of the outer optimiser. Each peer gets the memory format
+that suits it better, of the two that PyTorch's documentation offers. A third needs a trick with strides
+(`strides_forced`) that no user of a peer will know; learn2learn is timed with it too, as a side of its own. Memory is
 measured in a fresh process for each side. A seed draws the tasks and the parameters. Linux only (it reads ``/proc``).
 
-The peers are no part of the course. The environment variable METAUTIL_PEERS names a folder that holds them: ``learn2learn``, a
-checkout of the repository learnables/learn2learn (the package itself cannot be built on Python 3.11; its ``maml.py`` runs
-without), and what ``pip install --no-deps --target FOLDER higher torchopt optree graphviz`` puts there.
+The peers are no part of the course. The environment variable METAUTIL_PEERS names a folder that holds them:
+``learn2learn``, a checkout of the repository learnables/learn2learn (the package itself cannot be built on Python
+3.11; its ``maml.py`` runs without), and what ``pip install --no-deps --target FOLDER higher torchopt optree
+graphviz`` puts there.
 """
 
 from __future__ import annotations
@@ -102,7 +105,7 @@ class Network(nn.Module):
 
 def squared_error(y: Tensor, y_star: Tensor) -> Tensor:
     """(y − y*)², summed over the outputs: without the ½, as the peers' ``mse_loss`` has none."""
-    return (y - y_star).square().sum(-1)
+    return F.mse_loss(y, y_star, reduction="none").sum(-1)
 
 
 def problem(case: Case, seed: int, dtype: torch.dtype) -> Problem:
@@ -140,7 +143,8 @@ def noise(tasks: int, shots: int, generator: torch.Generator) -> Data:
 
 def metautil(case: Case, problem: Problem) -> Callable[[], Tensor]:
     """Ours. Returns the flat gradient."""
-    learner = (maml if case.second_order else fomaml)(problem.model, problem.loss, problem.alpha, case.steps)
+    make, chunk = maml if case.second_order else fomaml, None if case.channels is None else CHUNK
+    learner = make(problem.model, problem.loss, problem.alpha, case.steps, chunk)
     step = learner.meta_gradient
     if case.compiled:  # `torch.compile` alone stops at torch.autograd.grad; what `make_fx` recorded holds its result
         step = torch.compile(make_fx(step)(problem.phi, problem.tasks))
@@ -248,6 +252,8 @@ def add(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
 PEERS = {"learn2learn": learn2learn, "higher": higher, "torchopt": torchopt}
 SIDES = {"metautil": metautil} | PEERS
 FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
+FORCED = "learn2learn, strides forced"
+CHUNK = 4  # tasks of images that ours takes at once
 
 
 def sides(case: Case) -> list[str]:
@@ -305,18 +311,29 @@ def check(gradients: dict[str, Tensor]) -> None:
 
 
 def in_format(given: Problem, form: torch.memory_format) -> Problem:
-    """The problem with the peers' images and weights in one memory format."""
+    """The problem with the peers' images and weights in one memory format, as the documentation of PyTorch has it."""
     if form is torch.contiguous_format:
         return given
-    # With one channel the two formats differ in a stride alone, which `to` leaves as it is. Without it the first layer, the
-    # largest, falls back to the other format after the first inner step, and its maximum takes ten times as long.
-    tasks = [Data(x.as_strided(x.shape, (*x.stride()[:2], 1, SIDE, 1)), y) for x, y in given.tasks]
+    tasks = [Data(x.flatten(0, 1).contiguous(memory_format=form).unflatten(0, x.shape[:2]), y) for x, y in given.tasks]
     return given._replace(network=given.network.to(memory_format=form), tasks=Task(*tasks))
+
+
+def strides_forced(given: Problem) -> Problem:
+    """The problem with channels last in every layer of the peers.
+
+    With one channel the two formats differ in a stride alone, and `in_format` leaves it as it is. The first layer, the largest,
+    then falls back to the other format after the first inner step, and its maximum takes ten times as long.
+    """
+    tasks = [Data(x.as_strided(x.shape, (*x.stride()[:2], 1, SIDE, 1)), y) for x, y in given.tasks]
+    return given._replace(network=given.network.to(memory_format=torch.channels_last), tasks=Task(*tasks))
 
 
 def built(side: str, case: Case, seed: int, form: str = "contiguous") -> Callable[[], object]:
     """One side, ready to be timed: in 32 bits."""
-    return SIDES[side](case, in_format(problem(case, seed, torch.float32), FORMATS[form]))
+    given = problem(case, seed, torch.float32)
+    if side == FORCED:
+        return learn2learn(case, strides_forced(given))
+    return SIDES[side](case, in_format(given, FORMATS[form]))
 
 
 def in_turn(
@@ -343,6 +360,8 @@ def compare(name: str, seed: int) -> dict[str, tuple[float, str]]:
     torch.set_num_threads(case.threads)
     check({side: flat(SIDES[side](case, problem(case, seed, torch.float64))()) for side in sides(case)})
     forms = {side: better_format(side, case, seed) for side in sides(case)}
+    if case.channels is not None:
+        forms[FORCED] = "channels last"
     steps = {side: built(side, case, seed, form) for side, form in forms.items()}
     in_turn(steps, WARM_UP, 0)
     times = in_turn(steps, ROUNDS, SECONDS)
@@ -381,7 +400,7 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     times = {side: taken for side, (taken, _) in compared.items()}
     values = {side: (taken, "ms") for side, taken in times.items()}
     values |= {
-        f"ratio to {side}": (taken / times["metautil"], "ratio") for side, taken in times.items() if side in PEERS
+        f"ratio to {side}": (taken / times["metautil"], "ratio") for side, taken in times.items() if side != "metautil"
     }
     if GRID[case].compiled:
         return values  # the most memory is the compiler's

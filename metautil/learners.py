@@ -40,9 +40,10 @@ class Learner(NamedTuple):
     init : callable
         generator → φ before meta-training, shape (m,).
     adapt : callable
-        (φ, support set) → predictor. Differentiable in φ where φ asks for it (``requires_grad``). The support set may be that
-        of T tasks, with a leading axis; so is what the predictor then takes and returns. Learners that adapt
-        parameters return ``partial(model, theta)``: θ_K is ``predictor.args[0]``, shape (p,) or (T, p).
+        (φ, support set) → predictor. Differentiable in φ where φ asks for it (``requires_grad``), except for `imaml`, whose
+        minimum keeps no record of the way to it. The support set may be that of T tasks, with a leading axis; so is what
+        the predictor then takes and returns. Learners that adapt parameters return ``partial(model, theta)``: θ_K is
+        ``predictor.args[0]``, shape (p,) or (T, p).
     meta_gradient : callable
         (φ, batch of T tasks) → (gradient (m,), risks (T,)). The risks are those on the query sets after adapting, except
         for `joint` and `fine_tuning`, which do not adapt while they are meta-trained.
@@ -86,10 +87,17 @@ def meta_step(
 
     Raises
     ------
+    ValueError
+        If the meta-gradient does not have the shape of φ: the tasks then have no leading axis.
     FloatingPointError
         If the meta-gradient is not finite.
     """
     gradient, risks = learner.meta_gradient(phi, tasks)
+    if gradient.shape != phi.shape:
+        raise ValueError(
+            f"The meta-gradient of {learner.text} has shape {tuple(gradient.shape)}, φ {tuple(phi.shape)}. A meta-step takes "
+            f"a batch of tasks, x (T, N, ...), also for T = 1, and one φ for all of them."
+        )
     if not gradient.isfinite().all():
         raise FloatingPointError(
             f"The meta-gradient of {learner.text} is not finite; the largest risk in the batch is {risks.max().item():.3g}, "
@@ -139,7 +147,7 @@ def meta_fit(
     for _ in progress(range(steps), "meta-training"):
         phi, state, report = meta_step(learner, rule, phi, state, family(tasks, generator))
         risks.append(report.risks.mean())
-    return phi, torch.stack(risks)
+    return phi, torch.stack(risks) if risks else phi.new_zeros(0)
 
 
 def adapted_risks(learner: Learner, phi: Tensor, tasks: Task, loss: Loss) -> Tensor:
@@ -165,6 +173,8 @@ def through_adaptation(
     chunk : int, optional
         Tasks taken at once; the memory needed grows with it. All of them if it is not given.
     """
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"chunk = {chunk}; the number of tasks taken at once must be at least 1.")
 
     def meta_gradient(phi: Tensor, tasks: Task) -> tuple[Tensor, Tensor]:
         total = len(tasks.query.y)
@@ -219,15 +229,15 @@ def descended(
     Tensor
         θ_K, of the shape of ``theta``; differentiable in ``theta`` where that asks for it.
     """
-    tracked = theta.requires_grad or (isinstance(alpha, Tensor) and alpha.requires_grad)
+    tracked = torch.is_grad_enabled() and (theta.requires_grad or (isinstance(alpha, Tensor) and alpha.requires_grad))
     with torch.enable_grad():
         for _ in range(steps):
             if not (tracked and theta.requires_grad):
                 theta = theta.detach().requires_grad_()
             risks = _risks(partial(model, theta), support, loss)
-            # The tasks do not meet: the gradient of the sum of risks is each task's own gradient.
-            (gradient,) = grad(risks.sum(), theta, create_graph=tracked and second_order)
-            theta = theta - alpha * gradient if isinstance(alpha, Tensor) else theta.sub(gradient, alpha=alpha)
+            # The tasks do not meet: the gradient of the sum of risks (a one for each) is each task's own gradient.
+            (gradient,) = grad(risks, theta, torch.ones_like(risks), create_graph=tracked and second_order)
+            theta = theta - alpha * gradient if isinstance(alpha, Tensor) else theta.add(gradient, alpha=-alpha)
     return theta if tracked else theta.detach()
 
 
@@ -330,10 +340,12 @@ def fomaml(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None
 
 def anil(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None = None) -> Learner:
     """Almost no inner loop: `maml` in which only the head moves while adapting (Raghu et al., 2020)."""
-    moves = torch.cat(
-        [torch.full(shape, float(name.startswith("head"))).reshape(-1) for name, shape in model.shapes.items()]
-    )
-    adapt = _descending(model, loss, alpha * moves, steps)
+    _check_inner(alpha, steps)
+    moves = torch.cat([torch.full(shape, name.startswith("head")).reshape(-1) for name, shape in model.shapes.items()])
+
+    def adapt(phi: Tensor, support: Data) -> Predictor:
+        return _descending(model, loss, alpha * moves.to(phi), steps)(phi, support)
+
     return Learner(model.init, adapt, through_adaptation(adapt, loss, chunk), f"ANIL, α = {alpha}, K = {steps}")
 
 
@@ -349,6 +361,10 @@ def meta_sgd(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | No
         return torch.cat([theta, torch.full_like(theta, alpha)])
 
     def adapt(phi: Tensor, support: Data) -> Predictor:
+        if phi.shape != (2 * model.size,):
+            raise ValueError(
+                f"φ has shape {tuple(phi.shape)}; Meta-SGD's holds θ_0 and a step size for each parameter, 2p = {2 * model.size}."
+            )
         theta, alphas = phi.split(model.size)
         return partial(model, descended(model, loss, _starts(model, theta, support), support, alphas, steps))
 
@@ -362,6 +378,8 @@ def reptile(model: Model, loss: Loss, alpha: float, steps: int) -> Learner:
     them on S.
     """
     adapt = _descending(model, loss, alpha, steps)
+    if alpha == 0:
+        raise ValueError("α = 0; Reptile divides by its inner step size, which must be > 0.")
 
     def meta_gradient(phi: Tensor, tasks: Task) -> tuple[Tensor, Tensor]:
         examples = Data(*(torch.cat(parts, 1) for parts in zip(*tasks, strict=True)))
@@ -497,7 +515,13 @@ def _class_means(features: Tensor, y: Tensor, name: str) -> Tensor:
             f"(type {y.dtype}). It is defined for classes only; for regression take a linear probe or a gradient learner."
         )
     members = F.one_hot(y).to(features.dtype).mT
-    return members @ features / members.sum(-1, keepdim=True)
+    counts = members.sum(-1, keepdim=True)
+    if (counts == 0).any():
+        raise ValueError(
+            f"{name} needs an example of every class 0..{counts.shape[-2] - 1} in each support set; "
+            f"class {int((counts == 0).nonzero()[0, -2])} has none in at least one."
+        )
+    return members @ features / counts
 
 
 def proto_maml(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None = None) -> Learner:
@@ -545,7 +569,7 @@ def linear_probe(embedding: Model, loss: Loss, lam: float, chunk: int | None = N
         features = F.pad(embedding(weights, support.x), (0, 1), value=1.0)
         targets = F.one_hot(support.y).to(features.dtype) if support.y.dtype == torch.int64 else support.y
         # (FᵀF + λI)⁻¹Fᵀ = Fᵀ(FFᵀ + λI)⁻¹: a system of N equations, and N is small.
-        kernel = features @ features.mT + lam * torch.eye(features.shape[-2], dtype=features.dtype)
+        kernel = features @ features.mT + lam * torch.eye(features.shape[-2]).to(features)
         head = features.mT @ torch.linalg.solve(kernel, targets)
         return lambda x: F.pad(embedding(weights, x), (0, 1), value=1.0) @ head
 

@@ -87,7 +87,8 @@ class Model:
         pieces = theta.split([math.prod(shape) for shape in self.shapes.values()], dim=-1)
         leading = theta.shape[:-1]
         return {
-            name: piece.reshape(*leading, *shape)
+            # A bias is its piece: a view would be one more operation for autograd to record.
+            name: piece if len(shape) == 1 else piece.view(*leading, *shape)
             for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
 
@@ -215,7 +216,7 @@ def conv4(classes: int = 5, channels: int = 32, inputs: tuple[int, int, int] = (
         x = _normalise(x, mean, variance, gain, bias)
         for block in range(2, 5):
             kernel, gain, bias = (weights[f"{block}.{name}"] for name in ("weight", "gain", "bias"))
-            kernel = _groups(_signed(kernel, gain), 4).contiguous(memory_format=torch.channels_last)
+            kernel = _channels_last(_groups(_signed(kernel, gain), 4))
             x = F.conv2d(x, kernel, padding=1, groups=math.prod(tasks))
             mean, variance = _moments(x)
             x = _normalise(F.max_pool2d(x, 2), mean, variance, gain, bias)
@@ -268,12 +269,17 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _signed(kernel: Tensor, gain: Tensor) -> Tensor:
     """The kernel with the sign of its channel's gain: |γ| is left for the gain, and the maximum can be taken before it."""
-    return kernel * gain.sign()[..., None, None, None]
+    return kernel * _sign(gain)[..., None, None, None]
+
+
+def _sign(gain: Tensor) -> Tensor:
+    """−1 or 1, also of 0: a channel whose gain is 0 keeps the slope with which it can come back."""
+    return 1 - 2 * (gain < 0).to(gain.dtype)
 
 
 def _normalise(x: Tensor, mean: Tensor, variance: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
     """ReLU of (x − mean) |γ| / √(variance + 10⁻⁵) + β, channel by channel."""
-    slope = gain.reshape(mean.shape).abs() * (variance + 1e-5).rsqrt()
+    slope = (gain * _sign(gain)).reshape(mean.shape) * (variance + 1e-5).rsqrt()
     return torch.addcmul(bias.reshape(mean.shape) - mean * slope, x, slope).relu()
 
 
@@ -281,7 +287,12 @@ def _tasks_to_groups(x: Tensor, tasks: tuple[int, ...]) -> Tensor:
     """Images (T, N, c, h, w) of T tasks → (N, T·c, h, w), the channels last in memory. Without tasks x stays as it is."""
     if not tasks:
         return x
-    return x.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+    return _channels_last(x.transpose(0, 1).flatten(1, 2))
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """The same x (N, C, h, w), laid out in memory as (N, h, w, C), by operations that torch.func.vmap has rules for."""
+    return x.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def _groups_to_tasks(x: Tensor, tasks: tuple[int, ...]) -> Tensor:

@@ -86,7 +86,7 @@ def test_the_loop_over_tasks_averages_them():
 
 def test_channels_last_reaches_the_first_layer_whatever_its_weights_become():
     """One inner step returns that layer's weights in the other format, so that its images must ask for this one."""
-    given = engine.in_format(engine.problem(SMALL["conv4"], 0, torch.float32), torch.channels_last)
+    given = engine.strides_forced(engine.problem(SMALL["conv4"], 0, torch.float32))
     image = given.tasks.query.x[1]
     assert torch.equal(image, engine.problem(SMALL["conv4"], 0, torch.float32).tasks.query.x[1])
     first = given.network.body[0]
