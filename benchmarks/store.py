@@ -148,7 +148,7 @@ def quote(key: str, folder: Path = RESULTS) -> str:
     }[row["unit"]]
     if form == "points":
         suffix = " points"
-    text = f"{row['mean'] * scale:.{digits}f}"
+    text = f"{row['mean'] * scale:.{digits}f}".replace("-", "−")
     if row["interval"] is not None and form != "mean":
         text += f" ± {(row['interval'][1] - row['interval'][0]) / 2 * scale:.{digits}f}"
         return f"({text}){suffix}" if suffix == "%" else text + suffix

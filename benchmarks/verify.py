@@ -23,8 +23,8 @@ def agrees(stored: float, measured: float, unit: str) -> bool:
     """Whether a recomputed value confirms the stored one."""
     if stored == measured:
         return True
-    low, high = sorted((stored, measured))
-    return low > 0 and high / low <= FACTOR[unit]
+    low, high = sorted((abs(stored), abs(measured)))
+    return stored * measured > 0 and high / low <= FACTOR[unit]  # a difference may be negative
 
 
 def verify(name: str, module: ModuleType, choice: random.Random, folder: Path = RESULTS) -> list[str]:

@@ -120,6 +120,22 @@ def test_verify_takes_another_case_where_a_data_set_is_absent(tmp_path, capsys):
     assert len(said) == 2 and all("cannot be recomputed here: omniglot: there is no archive" in line for line in said)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (0.5, 0.5004, True),
+        (0.5, 0.51, False),
+        (-0.5, -0.5004, True),
+        (-0.5, -0.51, False),
+        (-0.5, 0.5, False),
+        (0, 0.1, False),
+    ],
+)
+def test_verify_compares_differences_too(first, second, same):
+    """A difference of two measured numbers may be negative; its sign has to come out as well."""
+    assert verify.agrees(first, second, "number") == verify.agrees(second, first, "number") == same
+
+
 def test_quotes(tmp_path):
     run.run("toy", toy(), tmp_path)
     assert quote("toy.a=0.1.accuracy", tmp_path) == "(60.0 ± 24.8)%"
@@ -131,6 +147,8 @@ def test_quotes(tmp_path):
     assert quote("speed.ours beside theirs.ratio", tmp_path) == "1.70×"
     assert quote("speed.ours beside theirs.time", tmp_path) == "41 ms"
     assert quote("speed.ours beside theirs.pace", tmp_path) == "2346 per second"
+    store.record("ours minus theirs", 0, {"mse": (-0.25, "number")})
+    assert quote("speed.ours minus theirs.mse", tmp_path) == "−0.250"
 
 
 @pytest.mark.parametrize("key", ["toy.c.accuracy", "toy.b.risk", "none.b.risk", "toy.b.accuracy:max"])

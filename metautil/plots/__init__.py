@@ -9,6 +9,7 @@ from metautil.plots.episodes import episodes
 from metautil.plots.explorer import explorer
 from metautil.plots.quadratics import bowl_descent, parabola_descent
 from metautil.plots.risks import constant_risks, gap, risk_draws, risk_surface
+from metautil.plots.sinusoids import adapting, few_tasks, kernels, pooled_waves
 from metautil.plots.sweeps import sweep_explorer
 from metautil.plots.training import confusion, driven_training, filters, stored_sweep
 from metautil.plots.two_risks import dented_front, stability_map, two_risks
@@ -16,6 +17,7 @@ from metautil.plots.two_risks import dented_front, stability_map, two_risks
 __all__ = [
     "adaptation_explorer",
     "adaptation_map",
+    "adapting",
     "alphabets",
     "augmentations",
     "bowl_descent",
@@ -27,11 +29,14 @@ __all__ = [
     "driven_training",
     "episodes",
     "explorer",
+    "few_tasks",
     "filters",
     "first_order_error",
     "gap",
     "images",
+    "kernels",
     "parabola_descent",
+    "pooled_waves",
     "risk_draws",
     "risk_surface",
     "stability_map",
