@@ -1,6 +1,6 @@
 """How fast one meta-gradient of MAML is, and what memory it takes, beside learn2learn, higher and torchopt.
 
-All sides solve the same problem: the same tasks, network, inner steps and number type, on the same threads. Before
+All sides solve the same problem: the same tasks, network, inner steps and number type, on one thread. Before
 anything is timed, their meta-gradients must agree in 64 bits; they are timed in 32 bits, in turn, in one fresh
 process. What is timed is the meta-gradient, not the step of the outer optimiser. Each peer gets the memory format
 that suits it better, of the two that PyTorch's documentation offers. A third needs a trick with strides
@@ -48,7 +48,6 @@ class Case(NamedTuple):
     tasks: int
     steps: int
     second_order: bool
-    threads: int = 1
     compiled: bool = False  # ours alone; how long compiling takes (a minute or so) is not counted
 
 
@@ -64,9 +63,7 @@ GRID = {
     for steps in (1, 5)
     for order, second in ORDERS.items()
 }
-TWO_THREADS = ("sinusoid, 5 steps, second order", "conv4-32, 16 tasks, 5 steps, second order")
-GRID |= {f"{case}, 2 threads": GRID[case]._replace(threads=2) for case in TWO_THREADS}
-GRID |= {f"{case}, compiled": GRID[case]._replace(compiled=True) for case in TWO_THREADS[:1]}
+GRID["sinusoid, 5 steps, second order, compiled"] = GRID["sinusoid, 5 steps, second order"]._replace(compiled=True)
 CASES = dict.fromkeys(GRID, 1)
 SHOTS, POINTS = 10, 10  # of a sine wave
 WAYS, QUERIES, SIDE = 5, 15, 28  # of a task of images, one image a class to adapt on
@@ -358,7 +355,7 @@ def in_turn(
 def compare(name: str, seed: int) -> dict[str, tuple[float, str]]:
     """Milliseconds of one meta-gradient of each side, the median over rounds, and the memory format that suits it."""
     case = GRID[name]
-    torch.set_num_threads(case.threads)
+    torch.set_num_threads(1)
     few = case._replace(tasks=min(case.tasks, FEW))
     check({side: flat(SIDES[side](few, problem(few, seed, torch.float64))()) for side in sides(case)})
     forms = {side: better_format(side, case, seed) for side in sides(case)}
@@ -387,7 +384,7 @@ def held() -> float:
 
 def memory(side: str, name: str, seed: int, form: str) -> tuple[float, float]:
     """Peak memory of a process that computes two meta-gradients, MB, and how much of it came after the first one began."""
-    torch.set_num_threads(GRID[name].threads)
+    torch.set_num_threads(1)
     step = built(side, GRID[name], seed, form)
     before = held()
     step()
