@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import platform
+import statistics
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -115,8 +116,8 @@ def quote(key: str, folder: Path = RESULTS) -> str:
     ----------
     key : str
         ``file.case.metric``; the case may hold dots. ``file.case.metric:mean`` leaves the interval out,
-        ``file.case.metric:count`` is the number of seeds, ``file.case.metric:points`` a difference of fractions in
-        percentage points.
+        ``:median`` gives the median over seeds, ``file.case.metric:count`` is the number of seeds,
+        ``file.case.metric:points`` a difference of fractions in percentage points.
 
     Raises
     ------
@@ -133,9 +134,9 @@ def quote(key: str, folder: Path = RESULTS) -> str:
         raise KeyError(f"{key}: {store.path.name} has no case {case!r} with metric {metric!r}; it has {there}.")
     if form == "count":
         return str(len(row["seeds"]))
-    if form not in ("", "mean", "points") or (form == "points" and row["unit"] != "fraction"):
+    if form not in ("", "mean", "median", "points") or (form == "points" and row["unit"] != "fraction"):
         raise KeyError(
-            f"{key}:{form}: the form after the colon is 'mean', 'count', 'points' (of fractions) or nothing."
+            f"{key}:{form}: the form after the colon is 'mean', 'median', 'count', 'points' (of fractions) or nothing."
         )
     scale, suffix, digits = {
         "fraction": (100, "%", 1),
@@ -148,8 +149,9 @@ def quote(key: str, folder: Path = RESULTS) -> str:
     }[row["unit"]]
     if form == "points":
         suffix = " points"
-    text = f"{row['mean'] * scale:.{digits}f}".replace("-", "−")
-    if row["interval"] is not None and form != "mean":
+    value = statistics.median(row["seeds"]) if form == "median" else row["mean"]
+    text = f"{value * scale:.{digits}f}".replace("-", "−")
+    if row["interval"] is not None and form not in ("mean", "median"):
         text += f" ± {(row['interval'][1] - row['interval'][0]) / 2 * scale:.{digits}f}"
         return f"({text}){suffix}" if suffix == "%" else text + suffix
     return text + suffix

@@ -400,13 +400,13 @@ def imaml(model: Model, loss: Loss, alpha: float, steps: int, lam: float, iterat
     ----------
     model, loss : Model, Loss
     alpha : float
-        Step size of the inner gradient descent, which approximates θ*.
+        Step size of the inner gradient descent, which approximates θ*; below 2/(λmax(H) + λ), or it diverges.
     steps : int
         Its number of steps; enough of them, or the gradient is not that of what `adapt` returns.
     lam : float
-        λ > 0, the pull towards φ, per example's risk.
+        λ > 0, strength of the pull towards φ, beside the mean risk of the support set.
     iterations : int
-        Steps of conjugate gradients. More than λmax(H)/λ asks for are a waste; if H has a negative eigenvalue below −λ,
+        Steps of conjugate gradients. The number needed grows like √(1 + λmax(H)/λ). If H has an eigenvalue below −λ,
         θ* is no minimum.
     """
     _check_inner(alpha, steps)

@@ -149,6 +149,9 @@ def test_quotes(tmp_path):
     assert quote("speed.ours beside theirs.pace", tmp_path) == "2346 per second"
     store.record("ours minus theirs", 0, {"mse": (-0.25, "number")})
     assert quote("speed.ours minus theirs.mse", tmp_path) == "−0.250"
+    for seed, value in enumerate((0.1, 0.2, 0.9)):
+        store.record("skewed", seed, {"mse": (value, "number")})
+    assert quote("speed.skewed.mse:median", tmp_path) == "0.200" and quote("speed.skewed.mse:mean", tmp_path) == "0.400"
 
 
 @pytest.mark.parametrize("key", ["toy.c.accuracy", "toy.b.risk", "none.b.risk", "toy.b.accuracy:max"])

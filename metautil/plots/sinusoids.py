@@ -53,7 +53,7 @@ def pooled_waves(tasks: Task, x: Tensor, mean: Tensor, wave: Tensor, blends: dic
     left.set_title("all tasks as one data set", fontsize=10)
     right.set_title("weighted towards one task", fontsize=10)
     left.legend(loc="upper right", fontsize=9, frameon=True)
-    right.legend(loc="upper right", fontsize=8, frameon=True, ncols=2)
+    right.legend(loc="upper right", fontsize=8, frameon=True, ncols=2, handlelength=4)
     return figure
 
 
@@ -72,6 +72,8 @@ def kernels(named: dict[str, Tensor], x: Tensor) -> Figure:
     ends = float(x[0]), float(x[-1])
     for (name, values), axes in zip(named.items(), panels, strict=True):
         drawn = axes.imshow(values.numpy(), origin="lower", extent=(*ends, *ends), cmap="PuOr", vmin=-4, vmax=4)
+        # signs without colour: both ends of the map are equally dark
+        axes.contour(x, x, values, levels=[-1, 1], colors=BLACK, linewidths=0.7, linestyles=["dashed", "solid"])
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("input x′ of the error")
         axes.grid(visible=False)

@@ -545,7 +545,7 @@ FORMULAS = {
         lambda *bowls: spring_weights(*bowls, twice=False), None, nearly_equal,
     ),
     "9.15": Formula(
-        r"a \sin(x - \varphi) = c_1 \sin x + c_2 \cos x, \qquad c_1 = a \cos\varphi, \quad c_2 = -a \sin\varphi",
+        r"a \sin(x - \varphi) = b_1 \sin x + b_2 \cos x, \qquad b_1 = a \cos\varphi, \quad b_2 = -a \sin\varphi",
         "closed form", draw_wave, wave, two_features, lambda *arguments: two_features(*arguments, sign=1),
     ),
     "9.16": Formula(
@@ -555,8 +555,9 @@ FORMULAS = {
         lambda x, a, phi: 2 / np.pi * a * np.sin(x.numpy()), None, nearly_equal,
     ),
     "9.17": Formula(
-        r"\frac{1}{T} \sum_{t=1}^{T} \tfrac{1}{2} \left( f(x) - y_t(x) \right)^2 = \tfrac{1}{2} \left( f(x) - m(x) \right)^2"
-        r" + \frac{1}{T} \sum_{t=1}^{T} \tfrac{1}{2} \left( y_t(x) - m(x) \right)^2",
+        r"\frac{1}{N_{\mathcal{T}}} \sum_{t=1}^{N_{\mathcal{T}}} \tfrac{1}{2} \left( f(x) - y_t(x) \right)^2"
+        r" = \tfrac{1}{2} \left( f(x) - m(x) \right)^2"
+        r" + \frac{1}{N_{\mathcal{T}}} \sum_{t=1}^{N_{\mathcal{T}}} \tfrac{1}{2} \left( y_t(x) - m(x) \right)^2",
         "closed form", draw_labels, pooled_risk, split_risk, lambda *arguments: split_risk(*arguments, ddof=1),
     ),
     "9.18": Formula(
