@@ -53,6 +53,19 @@ def test_what_the_text_says_of_the_stored_run():
     assert lead[5] < lead[1]
 
 
+def test_what_the_text_says_of_the_meta_learned():
+    """Prototypes ahead in both columns; Meta-SGD ahead of the pretrained start with one image a class, behind it with five."""
+    store = Store("few_shot")
+    for shots, ahead in ((1, True), (5, False)):
+        pretrained, start, features = (
+            store.row(f"{name}, {shots} shot", "accuracy")
+            for name in (few_shot.PRETRAINED, few_shot.META_SGD, few_shot.PROTOTYPES)
+        )
+        assert features["interval"][0] > max(pretrained["interval"][1], start["interval"][1])
+        assert (start["mean"] > pretrained["mean"]) == ahead
+        assert all((seed > pretrained["mean"]) == ahead for seed in start["seeds"])
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_questions_know_right_wrong_and_untried_answers(name, capsys):
     question = QUESTIONS[name]
