@@ -120,7 +120,7 @@ MUTANTS = [
            "square = beta * square + gradient**2", "tests/test_updates.py"),
     Mutant("the printed rule's weight is λ", "problems.py", "else lam / eta", "else lam", "tests/test_problems.py"),
     Mutant("difference over ε", "gradients.py", "(2 * width)", "(1 * width)", FORMULAS),
-    Mutant("bias dropped", "models.py", '+ weights[f"{name}.bias"]', '+ 0 * weights[f"{name}.bias"]', FORMULAS),
+    Mutant("bias dropped", "models.py", ', weights[f"{name}.bias"].u', ', 0 * weights[f"{name}.bias"].u', FORMULAS),
     Mutant("pooling forgotten to be a maximum", "models.py", "F.max_pool2d(x, 2).relu()", "F.avg_pool2d(x, 2).relu()",
            "tests/test_models.py"),
     Mutant("Hessian term dropped", "learners.py", "create_graph=tracked and second_order", "create_graph=False", FORMULAS),

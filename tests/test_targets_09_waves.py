@@ -18,8 +18,8 @@ from metautil.sliders import Slider
 from metautil.tasks import Data, Task
 from metautil.updates import adam
 
-ALPHA = Slider("α", "inner step size", 0.001, 1.0, default=0.05)
-STEPS = Slider("K", "inner steps", 1, 50, default=1, scale="integer")
+ALPHA = Slider("α", "inner step size", 0.001, 1.0, default=0.05, n=25)
+STEPS = Slider("K", "inner steps", 1, 50, default=1, scale="integer", n=25)
 MODEL = mlp((1, 40, 40, 1))
 
 
