@@ -94,6 +94,7 @@ class Mutant(NamedTuple):
 
 
 FORMULAS, NOTEBOOK = "tests/test_formulas.py", "notebooks/03_the_gradient_update.ipynb"
+LEARNERS = "tests/test_learners.py"
 MUTANTS = [
     Mutant("loss without ½", "risks.py", "0.5 * (y - y_star)", "1.0 * (y - y_star)", FORMULAS),
     Mutant("outputs averaged", "risks.py", ".square().sum(-1)", ".square().mean(-1)", FORMULAS),
@@ -123,10 +124,10 @@ MUTANTS = [
     Mutant("bias dropped", "models.py", ', weights[f"{name}.bias"].u', ', 0 * weights[f"{name}.bias"].u', FORMULAS),
     Mutant("pooling forgotten to be a maximum", "models.py", "F.max_pool2d(x, 2).relu()", "F.avg_pool2d(x, 2).relu()",
            "tests/test_models.py"),
-    Mutant("Hessian term dropped", "learners.py", "create_graph=tracked and second_order", "create_graph=False", FORMULAS),
-    Mutant("Hessian term kept in FOMAML", "learners.py", "steps, second_order=False)", "steps)", FORMULAS),
-    Mutant("Reptile climbs", "learners.py", "(phi.detach() - predictor", "(-phi.detach() + predictor", FORMULAS),
-    Mutant("iMAML's λ on the wrong side", "learners.py", "retain_graph=True)[0] / lam", "retain_graph=True)[0] * lam", FORMULAS),
+    Mutant("Hessian term dropped", "learners.py", "create_graph=tracked and second_order", "create_graph=False", LEARNERS),
+    Mutant("Hessian term kept in FOMAML", "learners.py", "steps, second_order=False)", "steps)", LEARNERS),
+    Mutant("Reptile climbs", "learners.py", "(phi.detach() - predictor", "(-phi.detach() + predictor", LEARNERS),
+    Mutant("iMAML's λ on the wrong side", "learners.py", "retain_graph=True)[0] / lam", "retain_graph=True)[0] * lam", LEARNERS),
     Mutant("support left in the query", "tasks.py", "rest[support] = False", "rest[support[:0]] = False",
            "tests/test_training.py"),
     Mutant("batches not shuffled", "training.py", "torch.randperm(count, generator=generator)", "torch.arange(count)",
