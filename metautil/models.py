@@ -176,21 +176,30 @@ def small_cnn(classes: int = 10, channels: Sequence[int] = (8, 16), side: int = 
     return Model(shapes, features, _linear_head, (1, side, side))
 
 
-def conv4(classes: int = 5, channels: int = 32, inputs: tuple[int, int, int] = (1, 28, 28)) -> Model:
+def conv4(
+    classes: int = 5,
+    channels: int | Sequence[int] = 32,
+    inputs: tuple[int, int, int] = (1, 28, 28),
+    reference: Tensor | None = None,
+) -> Model:
     """The network of few-shot papers: four blocks of 3×3 convolution, batch norm, 2×2 maximum, ReLU; then a linear head.
 
     Batch norm (Ioffe and Szegedy, 2015) uses the mean and variance of the examples it is given and no others: of a task's
     support set while adapting, of its query set while being judged. The prediction for one query image then depends on
-    the other query images (the "transductive" setting of Finn et al., 2017).
+    the other query images (the "transductive" setting of Finn et al., 2017). With a ``reference`` it uses the mean and
+    variance of those images instead, and every image is predicted by itself.
 
     Parameters
     ----------
     classes : int
         Number of outputs C.
-    channels : int
-        Output channels of each block: 64 in most papers, 32 in MAML's code for small images.
+    channels : int or sequence of int
+        Output channels of each block, one number for all four or one for each: 64 in most papers, 32 in MAML's code for
+        small images.
     inputs : (int, int, int)
         Channels, height and width of the images; each block halves height and width, rounding down.
+    reference : Tensor, optional
+        Images, shape (N, ...), or (T, N, ...) for each of T tasks, such as the support set that θ was adapted to.
 
     Notes
     -----
@@ -200,31 +209,42 @@ def conv4(classes: int = 5, channels: int = 32, inputs: tuple[int, int, int] = (
     differentiated again, because the second derivative of PyTorch's fused one is wrong in some compositions of transforms
     (tests/test_learners.py shows one).
     """
+    widths = (channels,) * 4 if isinstance(channels, int) else tuple(channels)
+    if len(widths) != 4:
+        raise ValueError(f"channels = {widths}; give one number for all four blocks, or four numbers.")
     shapes: dict[str, tuple[int, ...]] = {}
-    for block in range(1, 5):
-        shapes[f"{block}.weight"] = (channels, inputs[0] if block == 1 else channels, 3, 3)
-        shapes[f"{block}.gain"] = (channels,)
-        shapes[f"{block}.bias"] = (channels,)
-    shapes["head.weight"] = (channels * (inputs[1] // 16) * (inputs[2] // 16), classes)
+    for block, (before, after) in enumerate(zip((inputs[0], *widths), widths, strict=False), start=1):
+        shapes[f"{block}.weight"] = (after, before, 3, 3)
+        shapes[f"{block}.gain"] = (after,)
+        shapes[f"{block}.bias"] = (after,)
+    shapes["head.weight"] = (widths[-1] * (inputs[1] // 16) * (inputs[2] // 16), classes)
     shapes["head.bias"] = (classes,)
 
     def features(weights: Weights, x: Tensor) -> Tensor:
+        if reference is None:
+            return normalised(weights, x, x.shape[-4])
+        given = reference.to(x).expand(*x.shape[:-4], *reference.shape[-4:])
+        count = given.shape[-4]
+        return normalised(weights, torch.cat([given, x], -4), count)[..., count:, :]
+
+    def normalised(weights: Weights, x: Tensor, count: int) -> Tensor:
+        """Features of all images x, with the statistics of the first ``count``."""
         tasks = weights["1.weight"].shape[:-4]
         if math.prod(tasks) > 1 and x.shape[-4] > AT_ONCE:
             each = [{name: weight.select(0, t) for name, weight in weights.items()} for t in range(tasks[0])]
-            return torch.stack([features(own, images) for own, images in zip(each, x, strict=True)])
+            return torch.stack([normalised(own, images, count) for own, images in zip(each, x, strict=True)])
         kernel, gain, bias = (weights[f"1.{name}"] for name in ("weight", "gain", "bias"))
-        x, mean, variance = _first_convolution(_signed(kernel, gain), x, tasks)
+        x, mean, variance = _first_convolution(_signed(kernel, gain), x, tasks, count)
         inverse = (variance + EPSILON).rsqrt()
         x = _scaled(x, inverse, -mean * inverse, gain, bias)
         for block in range(2, 5):
             kernel, gain, bias = (weights[f"{block}.{name}"] for name in ("weight", "gain", "bias"))
             kernel = _channels_last(_groups(_signed(kernel, gain), 4))
             x = F.conv2d(x, kernel, padding=1, groups=math.prod(tasks))
-            if len(x) > AT_ONCE:
+            if len(x) == count > AT_ONCE:
                 x, inverse, shift = _Standardised.apply(x)[0], 1.0, 0.0
             else:
-                mean, variance = _moments(x)
+                mean, variance = _moments(x[:count])
                 inverse = (variance + EPSILON).rsqrt()
                 shift = -mean * inverse
             x = _scaled(F.max_pool2d(x, 2), inverse, shift, gain, bias)
@@ -238,8 +258,8 @@ BLOCK = 15  # images whose widest layer fits the processor's cache
 EPSILON = 1e-5  # of batch norm, beside the variance
 
 
-def _first_convolution(kernel: Tensor, x: Tensor, tasks: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """2×2 maximum of the first convolution, and the convolution's mean and variance; tasks as groups of channels.
+def _first_convolution(kernel: Tensor, x: Tensor, tasks: tuple[int, ...], given: int) -> tuple[Tensor, Tensor, Tensor]:
+    """2×2 maximum of the first convolution, and its mean and variance on the first ``given`` images; tasks as groups.
 
     Its input is data: the patches under the kernel do not depend on θ. With their mean m and covariance Σ, the output has
     mean mᵀk and variance kᵀΣk in each channel. The widest layer is therefore never read again for its statistics, and
@@ -248,8 +268,8 @@ def _first_convolution(kernel: Tensor, x: Tensor, tasks: tuple[int, ...]) -> tup
     outputs, (count, _, height, width) = kernel.shape[-4], x.shape[-4:]
     kernel = kernel.flatten(-3).reshape(math.prod(tasks), outputs, -1).mT
     patches = F.unfold(x.reshape(-1, *x.shape[-3:]), 3, padding=1).reshape(len(kernel), count, kernel.shape[1], -1)
-    middle = patches.mean((1, 3)).unsqueeze(1)
-    centred = patches - middle.unsqueeze(-1)
+    middle = patches[:, :given].mean((1, 3)).unsqueeze(1)
+    centred = patches[:, :given] - middle.unsqueeze(-1)
     covariance = (centred @ centred.mT).mean(1) / (height * width)
     mean = middle @ kernel
     variance = (kernel * (covariance @ kernel)).sum(1)
