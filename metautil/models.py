@@ -184,9 +184,9 @@ def conv4(
 ) -> Model:
     """The network of few-shot papers: four blocks of 3×3 convolution, batch norm, 2×2 maximum, ReLU; then a linear head.
 
-    Batch norm (Ioffe and Szegedy, 2015) uses the mean and variance of the examples it is given and no others: of a task's
-    support set while adapting, of its query set while being judged. The prediction for one query image then depends on
-    the other query images (the "transductive" setting of Finn et al., 2017). With a ``reference`` it uses the mean and
+    Batch norm (10.5) (Ioffe and Szegedy, 2015) uses the mean and variance of the examples it is given and no others: of a
+    task's support set while adapting, of its query set while being judged. The prediction for one query image then depends
+    on the other query images (the "transductive" setting of Finn et al., 2017). With a ``reference`` it uses the mean and
     variance of those images instead, and every image is predicted by itself.
 
     Parameters
