@@ -7,6 +7,7 @@ from metautil.plots.base import curves, images, still
 from metautil.plots.convolution import convolution_window
 from metautil.plots.episodes import episodes
 from metautil.plots.explorer import explorer
+from metautil.plots.few_shot import companions, disturbed_support, inner_steps, task_supply, ways_and_shots
 from metautil.plots.quadratics import bowl_descent, parabola_descent
 from metautil.plots.risks import constant_risks, gap, risk_draws, risk_surface
 from metautil.plots.sinusoids import adapting, few_tasks, kernels, pooled_waves
@@ -21,11 +22,13 @@ __all__ = [
     "alphabets",
     "augmentations",
     "bowl_descent",
+    "companions",
     "confusion",
     "constant_risks",
     "convolution_window",
     "curves",
     "dented_front",
+    "disturbed_support",
     "driven_training",
     "episodes",
     "explorer",
@@ -34,6 +37,7 @@ __all__ = [
     "first_order_error",
     "gap",
     "images",
+    "inner_steps",
     "kernels",
     "parabola_descent",
     "pooled_waves",
@@ -43,5 +47,7 @@ __all__ = [
     "still",
     "stored_sweep",
     "sweep_explorer",
+    "task_supply",
     "two_risks",
+    "ways_and_shots",
 ]

@@ -3,7 +3,7 @@ what batch norm makes of an unbalanced query set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -98,8 +98,6 @@ def ways_and_shots(results: Results) -> Scene:
 
     def move(ways: float, shots: float) -> str:
         N, K = int(ways), int(shots)
-        titles = (f"K = {K} image{'s' * (K > 1)} a class", f"N = {N} classes")
-        del titles  # the read-out says them; titles are not redrawn
         chance.set_data(SHOTS, [100 / N] * len(SHOTS))
         rings[0].set_data([N, N], [0, 103])
         rings[1].set_data([K, K], [0, 103])
@@ -134,7 +132,9 @@ def inner_steps(results: Results) -> Scene:
         Of ``benchmarks/ways_shots.py``.
     """
     figure = Figure(figsize=(8.6, 4.2), layout="constrained")
-    axes = figure.add_subplot(xlabel="inner steps k", ylabel="query images read right (%)", xlim=(-0.2, 10.2), ylim=(0, 103))
+    axes = figure.add_subplot(
+        xlabel="inner steps k", ylabel="query images read right (%)", xlim=(-0.2, 10.2), ylim=(0, 103)
+    )
     axes.axhline(20, color=GREY, linestyle=":", linewidth=1.2, label="chance")
     axes.axvline(LEARNED_WITH, color=GREY, linestyle="--", linewidth=1, label="steps in meta-training")
     styles = {**WITH_HEAD, "pretrained and fine-tuned": ("*", GREY, "-")}
@@ -230,68 +230,69 @@ def companions(support: Tensor, queries: Sequence[Tensor], answers: Sequence[tup
     return Scene(figure, [*images, *(text for pair in texts for text in pair), line], move, alt)
 
 
-CLASSES, ALPHABETS = (10, 20, 50, 100, 200, 868), (1, 2, 4, 7)
-
-
-def task_supply(results: Results) -> Scene:
+def task_supply(results: Results, learner: str) -> Scene:
     """Accuracy on training classes and on held-out alphabets, over the classes and the alphabets of meta-training.
 
-    ``learner`` chooses "prototypes" or "FOMAML", the slider ``classes`` one of `CLASSES`.
+    The slider sets ``training``, one of the numbers of classes that were measured.
 
     Parameters
     ----------
     results : mapping
         Of ``benchmarks/task_supply.py``.
+    learner : str
+        Such as "prototypes".
     """
+
+    def counts(unit: str) -> dict[int, str]:
+        """Number → case, of the cases "<learner>, <number> <unit>"."""
+        found = [case.removeprefix(f"{learner}, ").split() for case in results if case.startswith(f"{learner}, ")]
+        return {
+            int(words[0]): f"{learner}, {' '.join(words)}" for words in found if words[1:] in ([unit], [unit + "s"])
+        }
+
+    classes, alphabets = dict(sorted(counts("classe").items())), dict(sorted(counts("alphabet").items()))
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.5, 1))
-    left.set(xlabel="training classes", ylabel="query images read right (%)", xscale="log", ylim=(15, 103))
-    left.set_xticks(CLASSES, [str(count) for count in CLASSES])
-    right.set(xlabel="alphabets of 84 training classes", xscale="log", xlim=(0.9, 7.8))
-    right.set_xticks(ALPHABETS, [str(count) for count in ALPHABETS])
-    for axes in (left, right):
+    for axes, places, label in (
+        (left, classes, "training classes"),
+        (right, alphabets, "alphabets of 84 training classes"),
+    ):
+        axes.set(xlabel=label, xscale="log", ylim=(15, 103))
+        axes.set_xticks(list(places), [str(count) for count in places])
         axes.minorticks_off()
         axes.axhline(20, color=GREY, linestyle=":", linewidth=1.2, label="chance")
+    left.set_ylabel("query images read right (%)")
     looks = {
         ("training", ""): ("--", "o", GREY, "training classes"),
         ("held out", ""): ("-", "o", BLUE, "held-out alphabets"),
         ("training", ", augmented"): ("--", "s", ORANGE, "training classes, turned ones added"),
         ("held out", ", augmented"): ("-", "s", VERMILION, "held-out alphabets, turned ones added"),
     }
-    curves: list[tuple[Callable, tuple]] = []
     for (metric, turned), (style, mark, colour, label) in looks.items():
-        for axes, places, unit in ((left, CLASSES, "classes"), (right, ALPHABETS, "alphabets")):
-            if axes is right and turned:
-                continue
-            (line,) = axes.plot([], [], linestyle=style, marker=mark, color=colour, markersize=5, label=label)
-            (band,) = axes.plot([], [], "-", color=colour, linewidth=4, alpha=0.3)
-            curves.append(((metric, turned, unit, places), (line, band)))
+        look = {"linestyle": style, "marker": mark, "color": colour, "markersize": 5, "label": label}
+        _band(left, list(classes), [results[case + turned][metric] for case in classes.values()], **look)
+        if not turned:
+            _band(right, list(alphabets), [results[case][metric] for case in alphabets.values()], **look)
     (here,) = left.plot([], [], color=BLACK, linewidth=1.5)
     left.legend(loc="lower right", fontsize=8)
 
-    def found(learner: str, count: int, unit: str, turned: str, metric: str) -> Estimate:
-        unit = unit.removesuffix("s") if count == 1 else unit
-        return results[f"{learner}, {count} {unit}{turned}"][metric]
-
-    def move(learner: str, classes: float) -> str:
-        count = int(classes)
+    def move(training: float) -> str:
+        count = int(training)
         here.set_data([count, count], [0, 103])
-        for (metric, turned, unit, places), pair in curves:
-            _redraw(*pair, places, [found(learner, place, unit, turned, metric) for place in places])
         parts = []
         for turned, words in (("", "as they are"), (", augmented", "turned ones added")):
-            seen, new = (found(learner, count, "classes", turned, metric) for metric in ("training", "held out"))
-            gap = 100 * (seen.mean - new.mean)
-            parts.append(f"{words}: training {_percent(seen)}, held out {_percent(new)}, gap {gap:.1f}".replace("-", "−"))
+            found = results[classes[count] + turned]
+            gap = 100 * (found["training"].mean - found["held out"].mean)
+            line = f"{words}: training {_percent(found['training'])}, held out {_percent(found['held out'])}, gap {gap:.1f}"
+            parts.append(line.replace("-", "−"))
         return " · ".join(parts)
 
     alt = (
         "Left: accuracy against the number of training classes, dashed on the training classes and solid on held-out alphabets, "
         "each with and without turned classes. With few classes the dashed curves lie far above the solid ones; with many they "
-        "meet. Right: the same against the number of alphabets that 84 training classes come from."
+        "come close. Right: the same against the number of alphabets that 84 training classes come from."
     )
-    artists = [artist for _, pair in curves for artist in pair]
-    return Scene(figure, [*artists, here], move, alt)
+    return Scene(figure, [here], move, alt)
 
 
 def disturbed_support(results: Results, learners: Sequence[str]) -> Figure:
@@ -314,7 +315,9 @@ def disturbed_support(results: Results, learners: Sequence[str]) -> Figure:
         _band(left, wrong, [results[f"{name}, {count} of 5 labels wrong"]["accuracy"] for count in wrong], **look)
         shifts = [results[f"{name}, writer shifted by {strength}"]["accuracy"] for strength in strengths[1:]]
         _band(right, strengths, [clean, *shifts], **look)
-    left.set(xlabel="wrong labels, of 5 in each class", ylabel="query images read right (%)", ylim=(15, 103), xticks=wrong)
+    left.set(
+        xlabel="wrong labels, of 5 in each class", ylabel="query images read right (%)", ylim=(15, 103), xticks=wrong
+    )
     right.set(xlabel="strength of the shifted writer", xticks=strengths)
     for axes in (left, right):
         axes.axhline(20, color=GREY, linestyle=":", linewidth=1.2)

@@ -93,9 +93,7 @@ def ways_by_enumeration(scores, N):
     M, hits = len(scores), []
     for j in range(M):
         rest = [k for k in range(M) if k != j]
-        hits += [
-            all(scores[j, k] < scores[j, j] for k in others) for others in itertools.combinations(rest, N - 1)
-        ]
+        hits += [all(scores[j, k] < scores[j, j] for k in others) for others in itertools.combinations(rest, N - 1)]
     return sum(hits) / len(hits)
 
 
