@@ -90,7 +90,7 @@ def ways_and_shots(results: Results) -> Scene:
             moving.append(points[name, axes])
     rings = [axes.plot([], [], color=BLACK, linewidth=1)[0] for axes in (left, right)]
     moving += rings
-    left.legend(loc="lower left", fontsize=8)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
 
     def accuracy(name: str, ways: int, shots: int) -> Estimate | None:
         case = results.get(f"{name}, {ways}-way {shots}-shot")
@@ -113,9 +113,9 @@ def ways_and_shots(results: Results) -> Scene:
         return f"chance {100 / N:.0f}% · " + " · ".join(parts)
 
     alt = (
-        "Two panels of accuracy with logarithmic axes: over the number of ways at the chosen number of shots, where the curves of "
-        "prototypes and of the pretrained network fall far more slowly than the dotted line of chance; and over shots at the "
-        "chosen number of ways, where they rise and flatten. Single marks show learners measured at few settings."
+        "Two panels of accuracy with logarithmic axes: over ways at the chosen number of shots, where the curves of prototypes "
+        "and of the pretrained network fall far more slowly than the dotted line of chance; and over shots at the chosen number of "
+        "ways, where they rise and flatten. Single marks show learners measured at few settings."
     )
     return Scene(figure, moving, move, alt)
 
