@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import anywidget
 import ipywidgets
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -31,7 +32,7 @@ SIDE = 28
 LARGER = 18.0
 """Pixels of the larger side of a drawing's ink: the median over the meta-training letters of `font_alphabets`."""
 PEN = 2.0
-"""Pixels of the pen's width: the median over the same letters of 2 · ink / length of its outline."""
+"""Pixels of the pen's width: with it 2 · ink / length of the outline has about the same median here as over these letters."""
 SMALLEST = 0.15
 """Share of the cell below which a drawing is not enlarged any further: a dot stays a dot."""
 
@@ -247,6 +248,8 @@ class DrawingPanel(Panel):
     """Six cells, and beneath them what the learner sees and how it names the sixth drawing."""
 
     def __init__(self, adapt: Callable[[Data], Predictor], saved: Sequence[Drawing]) -> None:
+        if len(saved) != WAYS + 1:
+            raise ValueError(f"{len(saved)} saved drawings; expected {WAYS} examples and a sixth drawing.")
         self.adapt, self.saved = adapt, _plain(saved)
         self.pad = Pad(drawings=self.saved)
         super().__init__(_scene(), {})
@@ -274,7 +277,19 @@ class DrawingPanel(Panel):
         cells = self.pad.drawings
         images = torch.stack([ink(drawing) for drawing in cells])
         read = None if missing(cells) else shares(self.adapt, cells)
-        return self.scene.draw(compress_level, images=images, read=read, blank=missing(cells))
+        drawn = self.scene.draw(compress_level, images=images, read=read, blank=missing(cells))
+        self.read = read
+        return drawn
+
+    def summary(self) -> str:
+        """The answer in words that another machine's arithmetic leaves as they are: a learner trained there has other shares.
+
+        The line that a reader sees has the shares in percent.
+        """
+        if self.read is None:
+            return self.line
+        half = "above 50%" if self.read.max() > 0.5 else "at most 50%"
+        return f"the sixth drawing is character {int(self.read.argmax()) + 1} · its share: {half}"
 
 
 def _plain(cells: Sequence[Drawing]) -> list:
@@ -289,14 +304,13 @@ def _scene() -> Scene:
     for position in range(WAYS + 1):
         left = 0.01 + 0.148 * position + 0.09 * (position == WAYS)
         axes = figure.add_axes((left, 0.42, 0.142, 0.46), xticks=[], yticks=[])
-        axes.set_title(str(position + 1) if position < WAYS else "the sixth, as the learner sees it", fontsize=9)
+        axes.set_title(str(position + 1) if position < WAYS else "the sixth", fontsize=9)
         axes.spines[:].set_color(GREY)
-        pictures.append(axes.imshow(torch.zeros(SIDE, SIDE), cmap="gray_r", vmin=0, vmax=1))
+        pictures.append(axes.imshow(np.zeros((SIDE, SIDE)), cmap="gray_r", vmin=0, vmax=1))
         if position < WAYS:
             below = figure.add_axes((left, 0.16, 0.142, 0.2), xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
             bars += below.barh([0], [0], height=0.8, color=BLUE)
             marks.append(below.text(0.5, -0.75, "", ha="center", va="top", fontsize=9))
-    figure.axes[-1].title.set_fontsize(8)
 
     def move(images: Tensor, read: Tensor | None, blank: list[int]) -> str:
         for picture, image in zip(pictures, images, strict=True):
@@ -333,17 +347,18 @@ def draw_your_own(adapt: Callable[[Data], Predictor], saved: Sequence[Drawing] |
         Data (x of shape (5, 1, 28, 28) in torch's default dtype, y = 0..4) → predictor, for example
         ``partial(learner.adapt, phi)``; takes well below a tenth of a second.
     saved : sequence of Drawing, optional
-        Five examples and a sixth; if not given, those of `drawings`, the sixth being the other hand's third character.
+        Five examples and a sixth, of which some may be empty; if not given, those of `drawings`, the sixth being the other
+        hand's third character.
 
     Raises
     ------
     ValueError
-        As `shares` does for the saved drawings.
+        If there are not six saved drawings, or `ink` or `shares` refuses them.
     """
     if saved is None:
         saved = (*drawings().examples, drawings().queries[2])
     panel = DrawingPanel(adapt, saved)
-    panel.publish(panel.line)
+    panel.publish(panel.summary())
 
 
 def drawings() -> Drawings:

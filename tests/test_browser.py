@@ -145,6 +145,18 @@ drive(scene, lambda: (0.0,), advance, [Leg(5, {"eta": 0.5})], limit=400,
 """,
 ]
 
+# A learner that compares pixels.
+DRAW = [
+    """
+import torch
+from metautil.drawing import draw_your_own
+
+def adapt(support):
+    return lambda x: -torch.cdist(x.flatten(1), support.x.flatten(1))
+""",
+    "draw_your_own(adapt)",
+]
+
 
 @pytest.fixture(scope="module")
 def browser() -> None:
@@ -222,6 +234,17 @@ class Seen:
         box = self.area.bounding_box()
         for position, (right, down) in enumerate(places):
             self.page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"], steps=8)
+            if position == 0:
+                self.page.mouse.down()
+        self.page.mouse.up()
+
+    def stroke(self, cell: int, *places: tuple[float, float]) -> None:
+        """Draw a stroke in one of the cells for drawings; shares of the cell, from the left and from the top."""
+        paper = self.panel.locator("canvas").nth(cell)
+        paper.scroll_into_view_if_needed()
+        box = paper.bounding_box()
+        for position, (right, down) in enumerate(places):
+            self.page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"], steps=6)
             if position == 0:
                 self.page.mouse.down()
         self.page.mouse.up()
@@ -321,6 +344,39 @@ def choose(seen: Seen, choice: int) -> None:
     assert seen.message.inner_text() == ""
 
 
+CHARACTERS = (
+    [[(0.2, 0.2), (0.8, 0.8)], [(0.8, 0.2), (0.2, 0.8)]],  # a cross
+    [[(0.1, 0.5), (0.9, 0.5)]],  # a level line
+    [[(0.5, 0.1), (0.5, 0.9)]],  # an upright one
+    [[(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.2)]],  # a box
+    [[(0.2, 0.2), (0.2, 0.8), (0.8, 0.8)]],  # a corner
+)
+CORNER_AGAIN = [(0.25, 0.15), (0.22, 0.7), (0.7, 0.75)]
+
+
+def draw(seen: Seen) -> None:
+    """Clear all cells, draw five characters with the mouse and the last of them again, clear one cell, and go back."""
+    start = seen.look()
+    assert "the sixth drawing is character" in start[0]
+    seen.panel.get_by_role("button", name="Clear all").click()
+    line = seen.wait(start[0])[0]
+    assert line.startswith("still to draw (6 of 6): character 1, character 2,")
+    for cell, strokes in enumerate(CHARACTERS):
+        for stroke in strokes:
+            seen.stroke(cell, *stroke)
+    seen.panel.get_by_text("still to draw (1 of 6): the sixth drawing").wait_for()
+    line = seen.line()
+    seen.stroke(5, *CORNER_AGAIN)
+    drawn = seen.wait(line)
+    assert "the sixth drawing is character" in drawn[0] and inside_changed(start[1], drawn[1])
+    seen.panel.get_by_role("button", name="Clear character 2").click()
+    assert seen.wait(drawn[0])[0] == "still to draw (1 of 6): character 2"
+    seen.panel.get_by_role("button", name="Saved drawings").click()
+    back = seen.wait("still to draw (1 of 6): character 2")
+    assert back[0] == start[0] and np.array_equal(back[1], start[1])
+    assert seen.message.inner_text() == ""
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_in_lab(notebook: Path, lab: Lab, chromium: Chromium) -> None:
     shutil.copy(notebook, lab.folder / notebook.name)
@@ -330,6 +386,10 @@ def test_a_notebook_in_lab(notebook: Path, lab: Lab, chromium: Chromium) -> None
         page.locator(".metautil-widget").first.wait_for()
         for position in range(page.locator(".metautil-widget").count()):
             seen = Seen(page, position)
+            if seen.panel.locator("xpath=self::*[contains(@class, 'metautil-drawing')]").count():
+                draw(seen)
+                seen.panel.screenshot(path=SCREENSHOTS / f"{notebook.stem}_panel_{position + 1}.png")
+                continue
             if seen.panel.locator("xpath=self::*[contains(@class, 'metautil-drive')]").count():
                 run_for_a_while(seen)
                 seen.panel.screenshot(path=SCREENSHOTS / f"{notebook.stem}_panel_{position + 1}.png")
@@ -429,6 +489,61 @@ def test_a_point_is_dragged_in_lab(lab: Lab, chromium: Chromium) -> None:
         back = seen.wait(line)
         assert back[0] == start[0] and np.array_equal(back[1], start[1])
     assert chromium.outside() == []
+
+
+def test_drawings_are_named_in_lab(lab: Lab, chromium: Chromium) -> None:
+    """Where the mouse goes there is ink, to the edge at most; a sixth drawing is named as meant; the keyboard clears."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in DRAW])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, lab.folder / "draw.ipynb")
+    with run_notebook(chromium, lab, "draw.ipynb") as page:
+        page.locator("canvas").nth(5).wait_for()
+        assert errors(page) == []
+        seen = Seen(page)
+        start = seen.look()
+        draw(seen)
+
+        def inked(cell: int) -> list:
+            """Width and height of the canvas, and whether its middle and its corner are inked."""
+            return (
+                page.locator("canvas")
+                .nth(cell)
+                .evaluate(
+                    """canvas => {
+                    const at = (x, y) => canvas.getContext('2d').getImageData(x, y, 1, 1).data[3] > 0;
+                    return [at(canvas.width / 2, canvas.height / 2), at(2, 2)];
+                }"""
+                )
+            )
+
+        seen.panel.get_by_role("button", name="Clear all").click()
+        line = seen.wait(start[0])[0]
+        assert inked(0) == [False, False]
+        seen.stroke(0, (0.5, 0.5), (-0.4, -0.4), (0.5, 0.5))  # past the corner and back
+        line = seen.wait(line)[0]
+        assert inked(0) == [True, True] and line.startswith("still to draw (5 of 6): character 2,")
+        seen.panel.get_by_role("button", name="Clear character 1").focus()
+        page.keyboard.press("Enter")
+        line = seen.wait(line)[0]
+        assert inked(0) == [False, False] and line.startswith("still to draw (6 of 6): character 1,")
+
+        for cell, strokes in enumerate(CHARACTERS):
+            for stroke in strokes:
+                seen.stroke(cell, *stroke)
+        seen.panel.get_by_text("still to draw (1 of 6): the sixth drawing").wait_for()
+        line = seen.line()
+        for character, strokes in enumerate(CHARACTERS, start=1):
+            for stroke in strokes:  # smaller, and elsewhere
+                seen.stroke(5, *((0.3 + 0.6 * x, 0.1 + 0.6 * y) for x, y in stroke))
+            seen.panel.get_by_text(f"the sixth drawing is character {character} ·").wait_for()
+            seen.panel.screenshot(path=SCREENSHOTS / "draw.png")
+            seen.panel.get_by_role("button", name="Clear the sixth drawing").click()
+            seen.panel.get_by_text("still to draw (1 of 6): the sixth drawing").wait_for()
+        seen.stroke(5, *CORNER_AGAIN)
+        seen.panel.get_by_text("the sixth drawing is character 5 ·").wait_for()
+        assert seen.message.inner_text() == "" and errors(page) == []
+    assert chromium.outside() == []
+    assert lab.refused() == []
 
 
 def ask(page: object, code: str) -> tuple[str, float]:
