@@ -173,7 +173,7 @@ class Pad(anywidget.AnyWidget):
       model.set('drawings', model.get('drawings').map((old, at) => at === cell ? strokes : old));
       model.save_changes();
     };
-    function addCell(model, cell, el) {
+    function addCell(model, cell, row) {
       const example = cell < 5, name = example ? `character ${cell + 1}` : 'the sixth drawing';
       const box = document.createElement('div'), title = document.createElement('div');
       const canvas = document.createElement('canvas'), clear = document.createElement('button');
@@ -228,13 +228,15 @@ class Pad(anywidget.AnyWidget):
         if (done) put(model, cell, [...model.get('drawings')[cell], done]);
       });
       box.append(title, canvas, clear);
-      el.append(box);
+      row.append(box);
       return paint;
     }
     export default {
       render({ model, el }) {
-        Object.assign(el.style, { display: 'flex', flexWrap: 'wrap', gap: '6px' });
-        const paints = [0, 1, 2, 3, 4, 5].map(cell => addCell(model, cell, el));
+        const row = document.createElement('div');  // not el, whose display is the layout's
+        Object.assign(row.style, { display: 'flex', flexWrap: 'wrap', gap: '6px' });
+        el.append(row);
+        const paints = [0, 1, 2, 3, 4, 5].map(cell => addCell(model, cell, row));
         const paint = () => paints.forEach(each => each());
         paint();
         model.on('change:drawings', paint);
