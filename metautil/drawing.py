@@ -144,7 +144,11 @@ def shares(adapt: Callable[[Data], Predictor], cells: Sequence[Drawing]) -> Tens
         raise ValueError(
             f"{len(cells)} drawings, of these empty: {blank}; expected {WAYS} examples and a sixth drawing."
         )
-    x = torch.stack([ink(drawing) for drawing in cells])
+    return _read(adapt, torch.stack([ink(drawing) for drawing in cells]))
+
+
+def _read(adapt: Callable[[Data], Predictor], x: Tensor) -> Tensor:
+    """`shares` from the six images, shape (6, 1, 28, 28)."""
     scores = adapt(Data(x[:WAYS], torch.arange(WAYS)))(x[WAYS:]).detach()
     if scores.shape != (1, WAYS) or not scores.isfinite().all():
         raise ValueError(
@@ -253,6 +257,7 @@ class DrawingPanel(Panel):
         if len(saved) != WAYS + 1:
             raise ValueError(f"{len(saved)} saved drawings; expected {WAYS} examples and a sixth drawing.")
         self.adapt, self.saved = adapt, _plain(saved)
+        self.inked: dict[int, tuple[list, Tensor]] = {}  # of each cell its drawing and image, kept until it changes
         self.pad = Pad(drawings=self.saved)
         super().__init__(_scene(), {})
         self.widget.children = (self.pad, *self.widget.children)
@@ -277,8 +282,11 @@ class DrawingPanel(Panel):
 
     def _draw(self, compress_level: int = LIVE) -> tuple[bytes, str]:
         cells = self.pad.drawings
-        images = torch.stack([ink(drawing) for drawing in cells])
-        read = None if missing(cells) else shares(self.adapt, cells)
+        for cell, drawing in enumerate(cells):
+            if cell not in self.inked or self.inked[cell][0] != drawing:
+                self.inked[cell] = drawing, ink(drawing)
+        images = torch.stack([self.inked[cell][1] for cell in range(len(cells))])
+        read = None if missing(cells) else _read(self.adapt, images)
         drawn = self.scene.draw(compress_level, images=images, read=read, blank=missing(cells))
         self.read = read
         return drawn
@@ -309,10 +317,12 @@ def _scene() -> Scene:
         axes.set_title(str(position + 1) if position < WAYS else "the sixth", fontsize=9)
         axes.spines[:].set_color(GREY)
         pictures.append(axes.imshow(np.zeros((SIDE, SIDE)), cmap="gray_r", vmin=0, vmax=1))
+        axes.set(xlim=(-1, SIDE), ylim=(SIDE, -1))  # the frame stays beside what is drawn over it
         if position < WAYS:
             below = figure.add_axes((left, 0.16, 0.142, 0.2), xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
             bars += below.barh([0], [0], height=0.8, color=BLUE)
             marks.append(below.text(0.5, -0.75, "", ha="center", va="top", fontsize=9))
+    figure.text(0.911, 0.34, f"{SIDE} by {SIDE} pixels,\nas the learner sees them", ha="center", va="top", fontsize=8)
 
     def move(images: Tensor, read: Tensor | None, blank: list[int]) -> str:
         for picture, image in zip(pictures, images, strict=True):

@@ -237,6 +237,15 @@ def test_it_says_what_is_missing(panel: DrawingPanel) -> None:
     assert panel.picture.value == picture and panel.line.startswith("the sixth drawing is character 3")
 
 
+def test_only_what_changed_is_rendered_again(panel: DrawingPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered, cells = [], six()
+    monkeypatch.setattr(drawing, "ink", lambda strokes: rendered.append(strokes) or ink(strokes))
+    panel.put([*cells[:3], CROSS, *cells[4:]])
+    assert rendered == [[[list(point) for point in stroke] for stroke in CROSS]]
+    fresh = DrawingPanel(nearest_pixels, [*cells[:3], CROSS, *cells[4:]])
+    assert panel.line == fresh.line and panel.picture.value == fresh.picture.value
+
+
 def test_what_goes_wrong_is_said_and_raised(panel: DrawingPanel) -> None:
     picture, cells = panel.picture.value, six()
     with pytest.raises(ValueError, match="Stroke 1 has the point"):
