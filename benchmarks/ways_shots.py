@@ -36,7 +36,7 @@ from metautil.learners import (
 )
 from metautil.models import Model, embedding, small_cnn
 from metautil.risks import Loss, cross_entropy, empirical_risk
-from metautil.tasks import Data, Task, few_shot_tasks
+from metautil.tasks import Alphabets, Data, Task, few_shot_tasks
 from metautil.updates import adam, descend
 
 WAYS, SHOTS = (2, 5, 10, 20), (1, 2, 5, 10)
@@ -141,9 +141,9 @@ def fine_tuned_path(theta: Tensor, ways: int) -> Callable[[Data], list[Predictor
 # Judging
 
 
-def drawn(ways: int, shots: int, generator: torch.Generator, tasks: int = TASKS) -> list[Task]:
-    """Tasks of the meta-test alphabets, `AT_ONCE` in each batch."""
-    family = few_shot_tasks(font_alphabets().part("test"), ways, shots, QUERIES)
+def drawn(data: Alphabets, ways: int, shots: int, generator: torch.Generator, tasks: int) -> list[Task]:
+    """Tasks to judge by, `AT_ONCE` in each batch."""
+    family = few_shot_tasks(data, ways, shots, QUERIES)
     return [family(AT_ONCE, generator) for _ in range(tasks // AT_ONCE)]
 
 
@@ -185,6 +185,6 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     ways, shots = (int(part.split("-")[0]) for part in setting.split())
     name, _, trained_with = name.partition(" trained with ")
     path, judged_after = path_of(name, ways, int(trained_with.split()[0]) if trained_with else shots, seed)
-    found = mean_accuracies(path, drawn(ways, shots, generator))
+    found = mean_accuracies(path, drawn(font_alphabets().part("test"), ways, shots, generator, TASKS))
     after = {f"accuracy after {k} steps": (found[k], "fraction") for k in range(min(len(found), MOST + 1))}
     return {"accuracy": (found[judged_after], "fraction")} | (after if judged_after else {})
