@@ -20,7 +20,7 @@ from metautil.datasets import font_alphabets
 from metautil.learners import Predictor
 from metautil.tasks import Data, Task
 
-WAYS, SHOTS, TASKS = 5, 5, 200
+WAYS, SHOTS, TASKS = 5, 5, 100
 LEARNERS = (PROTOTYPES, "MAML", FINE_TUNED, PIXELS)
 WRONG, STRENGTHS = (0, 1, 2), (1, 2, 3)
 TURN, SLANT = 10.0, 10.0

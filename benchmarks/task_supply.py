@@ -1,10 +1,10 @@
 """How many classes meta-training needs, from how many alphabets, and whether turned letters count as new ones; lesson 10.
 
-Two learners, prototypes and first-order MAML, are meta-trained for as many steps on 5-way 1-shot tasks of a part of the
-meta-training classes, and judged on tasks of these classes and on tasks of the meta-test alphabets. Each class has the
-same images whatever the part. The part is drawn from all classes, or, for the number of alphabets, `EQUAL` classes in
-equal shares from alphabets drawn among those that have enough. A seed draws larger parts as supersets of smaller ones, and
-judges all learners on the same held-out tasks.
+Prototypes, and first-order MAML where the number of classes alone differs, are meta-trained on 5-way 1-shot tasks of a
+part of the meta-training classes, always for the same number of steps from the same start. They are judged on tasks of
+these classes and on tasks of the meta-test alphabets. The part is drawn from all classes; for the number of alphabets it
+is `EQUAL` classes in equal shares from alphabets drawn among those that have enough. Of a seed, a smaller number of
+classes is part of a larger one, and the held-out tasks are the same for all.
 
 "Augmented": each class of the part also turned by 90, 180 and 270 degrees, as three more classes (Santoro et al., 2016). The
 tasks of either judgement hold upright letters only.
@@ -24,16 +24,21 @@ from metautil.risks import cross_entropy
 from metautil.tasks import Alphabets, few_shot_tasks, rotations
 from metautil.updates import adam
 
-COUNTS = (10, 20, 50, 100, 200, 868)  # the last: all
+COUNTS = (10, 30, 100, 300, 868)  # the last: all
 ALPHABETS = (1, 2, 4, 7)
 EQUAL = 84
 """Classes for every number of alphabets: what 1, 2, 4 and 7 divide."""
 META_STEPS, META_TASKS = 400, 4
-TASKS = 300
+TASKS = 100
 PROTOTYPES, FOMAML = "prototypes", "FOMAML"
-PARTS = [f"{count} classes{turned}" for count in COUNTS for turned in ("", ", augmented")]
-PARTS += [f"{count} alphabet{'s' * (count > 1)}" for count in ALPHABETS]
-CASES = dict.fromkeys([f"{name}, {part}" for name in (PROTOTYPES, FOMAML) for part in PARTS], 3)
+CLASSES = [f"{count} classes" for count in COUNTS]
+PARTS = {
+    PROTOTYPES: CLASSES
+    + [f"{part}, augmented" for part in CLASSES]
+    + [f"{count} alphabet{'s' * (count > 1)}" for count in ALPHABETS],
+    FOMAML: CLASSES,
+}
+CASES = dict.fromkeys([f"{name}, {part}" for name, parts in PARTS.items() for part in parts], 3)
 
 
 def some_classes(data: Alphabets, count: int, generator: torch.Generator) -> Alphabets:
@@ -55,6 +60,14 @@ def chosen(data: Alphabets, classes: torch.Tensor) -> Alphabets:
     return data._replace(parts={"chosen": classes}).part("chosen")
 
 
+def part_of(data: Alphabets, part: str, generator: torch.Generator) -> Alphabets:
+    """The classes that one of `PARTS` names, upright."""
+    count, kind = part.split(",")[0].split()
+    if kind == "classes":
+        return some_classes(data, int(count), generator)
+    return some_alphabets(data, int(count), EQUAL, generator)
+
+
 def learner_of(name: str) -> tuple[Learner, float]:
     """The learner, and the step size η of its meta-training."""
     if name == PROTOTYPES:
@@ -68,19 +81,14 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     generator = metautil.begin(seed)
     torch.set_default_dtype(torch.float32)
     name, _, part = case.partition(", ")
-    count, *words = part.replace(",", "").split()
-    data, own = font_alphabets().part("training"), torch.Generator().manual_seed(seed)
-    if words[0] == "classes":
-        data = some_classes(data, int(count), own)
-    else:
-        data = some_alphabets(data, int(count), EQUAL, own)
+    data = part_of(font_alphabets().part("training"), part, torch.Generator().manual_seed(seed))
     learner, eta = learner_of(name)
-    family = few_shot_tasks(rotations(data) if "augmented" in words else data, 5, 1, META_QUERIES)
+    family = few_shot_tasks(rotations(data) if part.endswith("augmented") else data, 5, 1, META_QUERIES)
+    own = torch.Generator().manual_seed(seed)
     phi, _ = meta_fit(learner, adam(eta), family, learner.init(own), META_STEPS, META_TASKS, own)
-    return {
-        metric: (
-            mean_accuracies(lambda support: [learner.adapt(phi, support)], drawn(of, 5, 1, generator, TASKS))[0],
-            "fraction",
-        )
-        for metric, of in (("held out", font_alphabets().part("test")), ("training", data))
-    }
+
+    def judged(on: Alphabets) -> tuple[float, str]:
+        batches = drawn(on, 5, 1, generator, TASKS)
+        return mean_accuracies(lambda support: [learner.adapt(phi, support)], batches)[0], "fraction"
+
+    return {"held out": judged(font_alphabets().part("test")), "training": judged(data)}

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.func import grad
 
 import metautil
-from benchmarks.few_shot import ADAPTING, CHANNELS, META_QUERIES, SIDE, STEPS, pretrained
+from benchmarks.few_shot import ADAPTING, CHANNELS, META_QUERIES, SIDE, pretrained
 from metautil.datasets import font_alphabets
 from metautil.learners import (
     Learner,
@@ -40,12 +40,12 @@ from metautil.tasks import Alphabets, Data, Task, few_shot_tasks
 from metautil.updates import adam, descend
 
 WAYS, SHOTS = (2, 5, 10, 20), (1, 2, 5, 10)
-TASKS, QUERIES = 300, 10
+TASKS, QUERIES = 100, 10
 AT_ONCE = 20
 """Test tasks taken at once: few, so that their images stay near the processor."""
 MOST = 10
 """Inner steps up to which accuracy is recorded."""
-META_STEPS, META_TASKS = 500, 4
+META_STEPS, META_TASKS = 400, 3
 
 
 class Setting(NamedTuple):
@@ -123,7 +123,7 @@ def inner_path(start: Tensor, alpha: float | Tensor, steps: int) -> Callable[[Da
 
 
 def fine_tuned_path(theta: Tensor, ways: int) -> Callable[[Data], list[Predictor]]:
-    """Support sets → the predictors after 0, 1, ..., `STEPS` steps with momentum from a pretrained network's features."""
+    """Support sets → the predictors after 0, 1, ..., `MOST` steps with momentum from a pretrained network's features."""
     model = network(ways)
     body = theta[: embedding(model).size]
     start = torch.cat([body, body.new_zeros(model.size - len(body))])
@@ -132,7 +132,7 @@ def fine_tuned_path(theta: Tensor, ways: int) -> Callable[[Data], list[Predictor
         # The tasks do not meet: the gradient of the sum of their risks holds each task's own.
         slope = grad(lambda thetas: len(support.y) * empirical_risk(model, thetas, support, cross_entropy))
         return [
-            partial(model, each) for each in descend(ADAPTING, slope, start.expand(len(support.y), -1), STEPS).unbind()
+            partial(model, each) for each in descend(ADAPTING, slope, start.expand(len(support.y), -1), MOST).unbind()
         ]
 
     return path
@@ -167,7 +167,7 @@ def path_of(name: str, ways: int, shots: int, seed: int) -> tuple[Callable[[Data
         theta = pretrained(seed).float()  # trained in 64 bits, as in few_shot.py
         torch.set_default_dtype(torch.float32)
         if name == FINE_TUNED:
-            return fine_tuned_path(theta, ways), STEPS
+            return fine_tuned_path(theta, ways), MOST
         body = embedding(network(ways))
         learner = nearest_centroid(body)
         return lambda support: [learner.adapt(theta[: body.size], support)], 0
@@ -186,5 +186,5 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     name, _, trained_with = name.partition(" trained with ")
     path, judged_after = path_of(name, ways, int(trained_with.split()[0]) if trained_with else shots, seed)
     found = mean_accuracies(path, drawn(font_alphabets().part("test"), ways, shots, generator, TASKS))
-    after = {f"accuracy after {k} steps": (found[k], "fraction") for k in range(min(len(found), MOST + 1))}
+    after = {f"accuracy after {k} steps": (found[k], "fraction") for k in range(len(found))}
     return {"accuracy": (found[judged_after], "fraction")} | (after if judged_after else {})
