@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.func import grad
 
 import metautil
-from benchmarks.few_shot import ADAPTING, CHANNELS, META_QUERIES, SIDE, pretrained
+from benchmarks.few_shot import ADAPTING, CHANNELS, META_QUERIES, META_RULE, SIDE, pretrained
 from metautil.datasets import font_alphabets
 from metautil.learners import (
     Learner,
@@ -37,7 +37,7 @@ from metautil.learners import (
 from metautil.models import Model, embedding, small_cnn
 from metautil.risks import Loss, cross_entropy, empirical_risk
 from metautil.tasks import Alphabets, Data, Task, few_shot_tasks
-from metautil.updates import adam, descend
+from metautil.updates import UpdateRule, adam, descend
 
 WAYS, SHOTS = (2, 5, 10, 20), (1, 2, 5, 10)
 TASKS, QUERIES = 100, 10
@@ -45,24 +45,24 @@ AT_ONCE = 20
 """Test tasks taken at once: few, so that their images stay near the processor."""
 MOST = 10
 """Inner steps up to which accuracy is recorded."""
-META_STEPS, META_TASKS = 400, 3
+META_STEPS, META_TASKS = 600, 4
 
 
 class Setting(NamedTuple):
-    """How a learner that adapts parameters is made and meta-trained: its α, its K, and the step size η of Adam."""
+    """How a learner that adapts parameters is made and meta-trained: its α, its K, and the rule of the meta-step."""
 
     make: Callable[[Model, Loss, float, int], Learner]
     alpha: float
     steps: int
-    eta: float
+    rule: UpdateRule
 
 
 SETTINGS = {
-    "MAML": Setting(maml, 0.1, 3, 0.002),
-    "FOMAML": Setting(fomaml, 0.1, 3, 0.002),
-    "ANIL": Setting(anil, 0.1, 3, 0.002),
-    "Reptile": Setting(reptile, 0.1, 3, 0.002),
-    "Meta-SGD": Setting(meta_sgd, 0.1, 3, 0.002),
+    "MAML": Setting(maml, 0.1, 3, adam(0.002)),
+    "FOMAML": Setting(fomaml, 0.1, 3, adam(0.002)),
+    "ANIL": Setting(anil, 0.1, 3, adam(0.002)),
+    "Reptile": Setting(reptile, 0.1, 3, adam(0.002)),
+    "Meta-SGD": Setting(meta_sgd, 0.1, 3, adam(0.002)),
 }
 PROTOTYPES, CENTROID, FINE_TUNED = "prototypes", "pretrained and nearest centroid", "pretrained and fine-tuned"
 CASES = dict.fromkeys(
@@ -87,12 +87,12 @@ def meta_trained(name: str, ways: int, shots: int, seed: int) -> Tensor:
     """φ of a learner after meta-training on tasks of the meta-training alphabets."""
     own = torch.Generator().manual_seed(seed)
     if name == PROTOTYPES:
-        learner, eta = prototypes(embedding(network(ways))), 0.002
+        learner, rule = prototypes(embedding(network(ways))), META_RULE
     else:
-        make, alpha, steps, eta = SETTINGS[name]
+        make, alpha, steps, rule = SETTINGS[name]
         learner = make(network(ways), cross_entropy, alpha, steps)
     family = few_shot_tasks(font_alphabets().part("training"), ways, shots, META_QUERIES)
-    return meta_fit(learner, adam(eta), family, learner.init(own), META_STEPS, META_TASKS, own)[0]
+    return meta_fit(learner, rule, family, learner.init(own), META_STEPS, META_TASKS, own)[0]
 
 
 # Adapting
