@@ -82,7 +82,7 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     generator = metautil.begin(seed)
     name, _, disturbance = case.rpartition(", ")
     path: Callable[[Data], Sequence[Predictor]]
-    path, judged_after = (nearest, 0) if name == PIXELS else path_of(name, WAYS, SHOTS, seed)
+    path, judged_after = (nearest, 0) if name == PIXELS else path_of(name, WAYS, seed)
     torch.set_default_dtype(torch.float32)
     batches = drawn(font_alphabets().part("test"), WAYS, SHOTS, generator, TASKS)
     if disturbance.startswith("writer"):

@@ -28,7 +28,7 @@ COUNTS = (10, 30, 100, 300, 868)  # the last: all
 ALPHABETS = (1, 2, 4, 7)
 EQUAL = 84
 """Classes for every number of alphabets: what 1, 2, 4 and 7 divide."""
-META_STEPS, META_TASKS = 400, 4
+META_STEPS, META_TASKS = 300, 4
 TASKS = 100
 PROTOTYPES, MAML = "prototypes", "MAML"
 CLASSES = [f"{count} classes" for count in COUNTS]
