@@ -7,7 +7,7 @@ network is that of `benchmarks.few_shot`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -81,13 +81,12 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     """One seed of one case: the mean accuracy over its tasks."""
     generator = metautil.begin(seed)
     name, _, disturbance = case.rpartition(", ")
-    path: Callable[[Data], Sequence[Predictor]]
-    path, judged_after = (nearest, 0) if name == PIXELS else path_of(name, WAYS, seed)
+    path = nearest if name == PIXELS else path_of(name, WAYS, seed, beyond=False)[0]
     torch.set_default_dtype(torch.float32)
     batches = drawn(font_alphabets().part("test"), WAYS, SHOTS, generator, TASKS)
     if disturbance.startswith("writer"):
         batches = [shifted(task, float(disturbance.rpartition(" ")[2])) for task in batches]
     else:
         batches = [mislabelled(task, WAYS, int(disturbance.split()[0]), generator) for task in batches]
-    found = mean_accuracies(lambda support: path(support)[judged_after : judged_after + 1], batches)
+    found = mean_accuracies(lambda support: path(support)[-1:], batches)
     return {"accuracy": (found[0], "fraction")}

@@ -157,8 +157,10 @@ def mean_accuracies(path: Callable[[Data], Sequence[Predictor]], batches: list[T
     return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
 
 
-def path_of(name: str, ways: int, seed: int) -> tuple[Callable[[Data], Sequence[Predictor]], int]:
+def path_of(name: str, ways: int, seed: int, beyond: bool = True) -> tuple[Callable[[Data], Sequence[Predictor]], int]:
     """The predictors of a learner after 0, 1, ... inner steps, and the number of steps that it is judged by.
+
+    They go on to `MOST` steps, or, if not ``beyond``, end where the learner is judged.
 
     Learners without inner steps have one predictor.
     """
@@ -174,7 +176,8 @@ def path_of(name: str, ways: int, seed: int) -> tuple[Callable[[Data], Sequence[
     if name == PROTOTYPES:
         phi, learner = meta_trained(PROTOTYPES, 20, seed), prototypes(embedding(network(ways)))
         return lambda support: [learner.adapt(phi, support)], 0
-    return inner_path(*steps_of(name, meta_trained(name, 5, seed)), MOST), SETTINGS[name].steps
+    judged_by = SETTINGS[name].steps
+    return inner_path(*steps_of(name, meta_trained(name, 5, seed)), MOST if beyond else judged_by), judged_by
 
 
 def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
@@ -182,7 +185,7 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     generator = metautil.begin(seed)
     name, _, setting = case.rpartition(", ")
     ways, shots = (int(part.split("-")[0]) for part in setting.split())
-    path, judged_after = path_of(name, ways, seed)
+    path, judged_by = path_of(name, ways, seed)
     found = mean_accuracies(path, drawn(font_alphabets().part("test"), ways, shots, generator, TASKS))
     after = {f"accuracy after {k} steps": (found[k], "fraction") for k in range(len(found))}
-    return {"accuracy": (found[judged_after], "fraction")} | (after if judged_after else {})
+    return {"accuracy": (found[judged_by], "fraction")} | (after if judged_by else {})
