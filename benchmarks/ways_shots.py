@@ -67,8 +67,7 @@ SETTINGS = {
 PROTOTYPES, CENTROID, FINE_TUNED = "prototypes", "pretrained and nearest centroid", "pretrained and fine-tuned"
 CASES = dict.fromkeys(
     [f"{name}, {ways}-way {shots}-shot" for name in (PROTOTYPES, CENTROID) for ways in WAYS for shots in SHOTS]
-    + [f"{FINE_TUNED}, {setting}" for setting in ("5-way 1-shot", "5-way 5-shot", "20-way 1-shot")]
-    + [f"{name}, 5-way {shots}-shot" for name in SETTINGS for shots in (1, 5)],
+    + [f"{name}, 5-way {shots}-shot" for name in (FINE_TUNED, *SETTINGS) for shots in (1, 5)],
     3,
 )
 
