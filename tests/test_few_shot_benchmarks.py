@@ -1,0 +1,177 @@
+"""The benchmarks of lesson 10: what they draw, disturb and adapt is what they say."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from benchmarks import support_noise, task_supply, ways_shots
+from benchmarks.store import UNITS
+from metautil.datasets import font_alphabets
+from metautil.models import embedding, small_cnn
+from metautil.risks import cross_entropy
+from metautil.tasks import few_shot_tasks
+from metautil.updates import momentum
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def task():
+    """Three 5-way 5-shot tasks."""
+    return few_shot_tasks(font_alphabets().part("test"), 5, 5, 2)(3, generator())
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """One meta-step, few tasks, a pretrained network without training; the default dtype is put back."""
+    for module, name, value in (
+        (ways_shots, "META_STEPS", 1),
+        (ways_shots, "META_TASKS", 1),
+        (ways_shots, "TASKS", 2),
+        (ways_shots, "AT_ONCE", 2),
+        (ways_shots, "pretrained", lambda seed: small_cnn(868, ways_shots.CHANNELS, 28).init(generator(seed))),
+        (task_supply, "META_STEPS", 1),
+        (task_supply, "TASKS", 2),
+        (support_noise, "TASKS", 2),
+    ):
+        monkeypatch.setattr(module, name, value)
+    before = torch.get_default_dtype()
+    ways_shots.meta_trained.cache_clear()
+    yield
+    ways_shots.meta_trained.cache_clear()
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("module", [ways_shots, task_supply, support_noise], ids=lambda m: m.__name__)
+def test_every_learner_is_measured(module, quick):
+    """The last case of each learner, and each case whose name is of another form."""
+    cases = {case.rpartition(", ")[0] + case.rpartition(" ")[2]: case for case in module.CASES}.values()
+    for case in cases:
+        found = module.measure(case, 0)
+        assert all(unit in UNITS and 0 <= value <= 1 for value, unit in found.values()), case
+        assert set(found) >= ({"training", "held out"} if module is task_supply else {"accuracy"}), case
+
+
+def test_steps_are_recorded_and_the_judged_one_is_among_them(quick):
+    found = ways_shots.measure("MAML, 5-way 1-shot", 0)
+    assert [f"accuracy after {k} steps" in found for k in (0, 10, 11)] == [True, True, False]
+    assert found["accuracy"] == found["accuracy after 3 steps"]
+    assert list(ways_shots.measure("prototypes, 2-way 1-shot", 0)) == ["accuracy"]
+
+
+# ------------------------------------------------------------------------------ inner steps
+
+
+@pytest.mark.parametrize("name", ways_shots.SETTINGS)
+def test_the_path_passes_where_the_learner_adapts_to(name, task):
+    make, alpha, steps, _ = ways_shots.SETTINGS[name]
+    learner = make(ways_shots.network(5), cross_entropy, alpha, steps)
+    phi = learner.init(generator())
+    if name == "Meta-SGD":  # step sizes that differ, as after meta-training
+        phi = phi * torch.linspace(0.5, 1.5, len(phi))
+    path = ways_shots.inner_path(*ways_shots.steps_of(name, phi), steps + 1)(task.support)
+    scores = [predictor(task.query.x) for predictor in path]
+    torch.testing.assert_close(scores[steps], learner.adapt(phi, task.support)(task.query.x))
+    assert not any(torch.allclose(one, other) for one, other in itertools.pairwise(scores))
+
+
+def test_fine_tuning_many_tasks_is_fine_tuning_each(task):
+    """Against torch.optim on the second task alone; the head starts at zero."""
+    pretrained = small_cnn(7, ways_shots.CHANNELS, 28).init(generator(1))
+    path = ways_shots.fine_tuned_path(pretrained, 5)(task.support)
+    model = ways_shots.network(5)
+    body = pretrained[: embedding(model).size]
+    theta = torch.cat([body, torch.zeros(model.size - len(body))]).requires_grad_()
+    optimiser = torch.optim.SGD([theta], lr=0.01, momentum=0.9)
+    assert ways_shots.ADAPTING.text == momentum(0.01, 0.9).text
+    for predictor in path[:4]:
+        torch.testing.assert_close(predictor(task.query.x)[1], model(theta, task.query.x[1]).detach())
+        optimiser.zero_grad()
+        F.cross_entropy(model(theta, task.support.x[1]), task.support.y[1]).backward()
+        optimiser.step()
+
+
+# ------------------------------------------------------------------------------ parts of the training classes
+
+
+def test_a_smaller_draw_of_classes_is_part_of_a_larger_one():
+    data = font_alphabets().part("training")
+    few, many, all_ = (task_supply.some_classes(data, count, generator(3)) for count in (10, 30, 868))
+    assert len(few.characters) == 10 and set(few.characters) < set(many.characters) < set(all_.characters)
+    assert set(all_.characters) == set(data.characters) and task_supply.COUNTS[-1] == len(data.characters)
+    assert torch.equal(few.x, data.x[torch.isin(data.y, where(data, few))])
+
+
+def where(data, part):
+    return torch.tensor([data.characters.index(character) for character in part.characters])
+
+
+@pytest.mark.parametrize("count", task_supply.ALPHABETS)
+@pytest.mark.parametrize("seed", range(3))
+def test_alphabets_give_equal_shares_of_as_many_classes(count, seed):
+    data = task_supply.some_alphabets(font_alphabets().part("training"), count, task_supply.EQUAL, generator(seed))
+    assert data.alphabet.bincount().tolist() == [task_supply.EQUAL // count] * count
+
+
+def test_the_parts_of_a_case():
+    data = font_alphabets().part("training")
+    parts = {part: task_supply.part_of(data, part, generator()) for part in task_supply.PARTS["prototypes"]}
+    assert parts["30 classes, augmented"].characters == parts["30 classes"].characters
+    assert len(parts["2 alphabets"].names) == 2 and len(parts["1 alphabet"].names) == 1
+
+
+# ------------------------------------------------------------------------------ disturbed support sets
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_as_many_labels_of_each_class_are_wrong(task, count):
+    before = task.support.y.clone()
+    wrong = support_noise.mislabelled(task, 5, count, generator())
+    assert torch.equal(task.support.y, before) and wrong.query is task.query and wrong.support.x is task.support.x
+    changed = (wrong.support.y != before).unflatten(1, (5, 5))
+    assert (changed.sum(2) == count).all()
+    assert (F.one_hot(wrong.support.y, 5).sum(1) == 5).all()  # as many images a label as before
+    assert torch.equal(support_noise.mislabelled(task, 5, count, generator()).support.y, wrong.support.y)
+
+
+def test_wrong_labels_are_drawn_from_all_other_classes():
+    many = few_shot_tasks(font_alphabets().part("test"), 5, 2, 1)(400, generator())
+    labels = support_noise.mislabelled(many, 5, 1, generator()).support.y
+    counts = labels[:, 0].bincount(minlength=5)  # of the first image of class 0
+    assert counts[0] == 0 and ((counts[1:] - 100).abs() < 40).all()
+
+
+def test_a_shifted_writer_is_one_writer(task):
+    none, strong = support_noise.shifted(task, 0), support_noise.shifted(task, 3)
+    torch.testing.assert_close(none.support.x, task.support.x)
+    assert strong.query is task.query and torch.equal(strong.support.y, task.support.y)
+    mirrored = task._replace(support=task.support._replace(x=task.support.x.flip(1)))
+    torch.testing.assert_close(support_noise.shifted(mirrored, 3).support.x.flip(1), strong.support.x)
+
+
+def test_a_shifted_writer_slants_and_thickens_more_with_strength():
+    """A vertical stroke: its top and bottom move apart sideways, by the angle; it gets wider."""
+    stroke = torch.zeros(1, 1, 1, 28, 28)
+    stroke[..., 4:24, 13:15] = 1
+    data = support_noise.Data(stroke, torch.zeros(1, 1, dtype=torch.int64))
+    ink, lean = [], []
+    for strength in (0, *support_noise.STRENGTHS):
+        x = support_noise.shifted(support_noise.Task(data, data), strength).support.x[0, 0, 0]
+        assert x.min() >= 0 and x.max() <= 1
+        ink.append(x.sum().item())
+        columns = (x * torch.arange(28.0)).sum(1) / x.sum(1).clamp_min(1e-9)
+        lean.append(abs((columns[9] - columns[18]).item()))
+    assert ink == sorted(ink) and lean == sorted(lean) and lean[0] < 1e-6 and lean[-1] > 4
+
+
+def test_the_nearest_image_gives_its_label(task):
+    (predictor,) = support_noise.nearest(task.support)
+    assert torch.equal(predictor(task.support.x).argmax(-1), task.support.y)
+    distances = (task.query.x[1, 3] - task.support.x[1]).square().flatten(1).sum(1)
+    assert predictor(task.query.x)[1, 3].argmax() == task.support.y[1, distances.argmin()]
