@@ -1,10 +1,10 @@
 """How many classes meta-training needs, from how many alphabets, and whether turned letters count as new ones; lesson 10.
 
-Prototypes are meta-trained on 5-way 1-shot tasks of a
-part of the meta-training classes, always for the same number of steps from the same start. They are judged on tasks of
-these classes and on tasks of the meta-test alphabets. The part is drawn from all classes; for the number of alphabets it
-is `EQUAL` classes in equal shares from alphabets drawn among those that have enough. Of a seed, a smaller number of
-classes is part of a larger one, and the held-out tasks are the same for all.
+Prototypes are meta-trained on 5-way 1-shot tasks of a part of the meta-training classes, always for the same number of
+steps from the same start. They are judged on tasks of these classes, drawn from the images of training, and on tasks of the
+meta-test alphabets. The part is drawn from all classes; for the number of alphabets it is `EQUAL` classes in equal shares
+from alphabets drawn among those that have enough. Of a seed, a smaller number of classes is part of a larger one, and the
+held-out tasks are the same for all.
 
 "Augmented": each class of the part also turned by 90, 180 and 270 degrees, as three more classes (Santoro et al., 2016). The
 tasks of either judgement hold upright letters only.
