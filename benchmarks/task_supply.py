@@ -1,10 +1,10 @@
 """How many classes meta-training needs, from how many alphabets, and whether turned letters count as new ones; lesson 10.
 
-Prototypes, and MAML where the number of classes alone differs, are meta-trained on 5-way 1-shot tasks of a
-part of the meta-training classes, always for the same number of steps from the same start. They are judged on tasks of
-these classes and on tasks of the meta-test alphabets. The part is drawn from all classes; for the number of alphabets it
-is `EQUAL` classes in equal shares from alphabets drawn among those that have enough. Of a seed, a smaller number of
-classes is part of a larger one, and the held-out tasks are the same for all.
+Prototypes are meta-trained on 5-way 1-shot tasks of a part of the meta-training classes, always for the same number of
+steps from the same start. They are judged on tasks of these classes, drawn from the images of training, and on tasks of the
+meta-test alphabets. The part is drawn from all classes; for the number of alphabets it is `EQUAL` classes in equal shares
+from alphabets drawn among those that have enough. Of a seed, a smaller number of classes is part of a larger one, and the
+held-out tasks are the same for all.
 
 "Augmented": each class of the part also turned by 90, 180 and 270 degrees, as three more classes (Santoro et al., 2016). The
 tasks of either judgement hold upright letters only.
@@ -16,13 +16,11 @@ import torch
 
 import metautil
 from benchmarks.few_shot import META_QUERIES, META_RULE
-from benchmarks.ways_shots import SETTINGS, drawn, mean_accuracies, network
+from benchmarks.ways_shots import PROTOTYPES, drawn, mean_accuracies, network
 from metautil.datasets import font_alphabets
-from metautil.learners import Learner, meta_fit, prototypes
+from metautil.learners import meta_fit, prototypes
 from metautil.models import embedding
-from metautil.risks import cross_entropy
 from metautil.tasks import Alphabets, few_shot_tasks, rotations
-from metautil.updates import UpdateRule
 
 COUNTS = (10, 30, 100, 300, 868)  # the last: all
 ALPHABETS = (1, 2, 4, 7)
@@ -30,15 +28,13 @@ EQUAL = 84
 """Classes for every number of alphabets: what 1, 2, 4 and 7 divide."""
 META_STEPS, META_TASKS = 300, 4
 TASKS = 100
-PROTOTYPES, MAML = "prototypes", "MAML"
 CLASSES = [f"{count} classes" for count in COUNTS]
-PARTS = {
-    PROTOTYPES: CLASSES
-    + [f"{part}, augmented" for part in CLASSES]
-    + [f"{count} alphabet{'s' * (count > 1)}" for count in ALPHABETS],
-    MAML: CLASSES,
-}
-CASES = dict.fromkeys([f"{name}, {part}" for name, parts in PARTS.items() for part in parts], 3)
+PARTS = [
+    *CLASSES,
+    *(f"{part}, augmented" for part in CLASSES),
+    *(f"{count} alphabet{'s' * (count > 1)}" for count in ALPHABETS),
+]
+CASES = dict.fromkeys([f"{PROTOTYPES}, {part}" for part in PARTS], 3)
 
 
 def some_classes(data: Alphabets, count: int, generator: torch.Generator) -> Alphabets:
@@ -68,24 +64,16 @@ def part_of(data: Alphabets, part: str, generator: torch.Generator) -> Alphabets
     return some_alphabets(data, int(count), EQUAL, generator)
 
 
-def learner_of(name: str) -> tuple[Learner, UpdateRule]:
-    """The learner, and the rule of its meta-steps."""
-    if name == PROTOTYPES:
-        return prototypes(embedding(network(5))), META_RULE
-    make, alpha, steps, rule = SETTINGS[name]
-    return make(network(5), cross_entropy, alpha, steps), rule
-
-
 def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     """One seed of one case: accuracy on tasks of the training classes and on tasks of the meta-test alphabets."""
     generator = metautil.begin(seed)
     torch.set_default_dtype(torch.float32)
-    name, _, part = case.partition(", ")
+    part = case.removeprefix(f"{PROTOTYPES}, ")
     data = part_of(font_alphabets().part("training"), part, torch.Generator().manual_seed(seed))
-    learner, rule = learner_of(name)
+    learner = prototypes(embedding(network(5)))
     family = few_shot_tasks(rotations(data) if part.endswith("augmented") else data, 5, 1, META_QUERIES)
     own = torch.Generator().manual_seed(seed)
-    phi, _ = meta_fit(learner, rule, family, learner.init(own), META_STEPS, META_TASKS, own)
+    phi, _ = meta_fit(learner, META_RULE, family, learner.init(own), META_STEPS, META_TASKS, own)
 
     def judged(on: Alphabets) -> tuple[float, str]:
         batches = drawn(on, 5, 1, generator, TASKS)

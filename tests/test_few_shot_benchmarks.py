@@ -121,7 +121,7 @@ def test_alphabets_give_equal_shares_of_as_many_classes(count, seed):
 
 def test_the_parts_of_a_case():
     data = font_alphabets().part("training")
-    parts = {part: task_supply.part_of(data, part, generator()) for part in task_supply.PARTS["prototypes"]}
+    parts = {part: task_supply.part_of(data, part, generator()) for part in task_supply.PARTS}
     assert parts["30 classes, augmented"].characters == parts["30 classes"].characters
     assert len(parts["2 alphabets"].names) == 2 and len(parts["1 alphabet"].names) == 1
 
