@@ -58,11 +58,12 @@ def mean(name: str, case: str, metric: str) -> float:
 
 
 def test_ways_and_shots():
-    """Five shots make up for four times the ways, two do not; no case is read by anyone below chance."""
+    """At 20 ways prototypes reach 85% with five shots, about as much as at 5 ways with one; all are above chance."""
     scene = plots.ways_and_shots(stored("ways_shots"))
     seen = {(ways, shots): shares(scene.move(ways, shots)) for ways in (2, 5, 10, 20) for shots in (1, 2, 5, 10)}
-    goal = seen[5, 1]["prototypes"]
-    assert min(shots for shots in (1, 2, 5, 10) if seen[20, shots]["prototypes"] >= goal) == 5
+    assert min(shots for shots in (1, 2, 5, 10) if seen[20, shots]["prototypes"] >= 85) == 5
+    assert abs(seen[20, 5]["prototypes"] - seen[5, 1]["prototypes"]) < 4
+    assert seen[5, 1]["prototypes"] - seen[5, 1]["pretrained and nearest centroid"] > 3
     assert "MAML" in seen[5, 1] and "MAML" not in seen[2, 1]
     for (ways, shots), found in seen.items():
         assert all(share > 100 / ways for share in found.values())
@@ -81,7 +82,7 @@ def test_what_the_text_says_of_ways_and_shots():
             for k in (1, 2, 5)
         }
         for few, many in ((2, 5), (5, 10), (5, 20), (10, 20)):
-            assert at[many, 1] > at[few, 1] ** ((many - 1) / (few - 1)) + 0.05
+            assert at[many, 1] > at[few, 1] ** ((many - 1) / (few - 1))
         assert at[5, 2] - at[5, 1] > at[5, 5] - at[5, 2] > 0
         if name == "prototypes":
             lost, bound = at[5, 1] - at[20, 1], at[5, 1] ** (19 / 4)
@@ -101,8 +102,8 @@ def test_inner_steps():
         assert all(seen[shots, 3][name] - seen[shots, 0][name] > 30 for name in three)
         assert all(abs(seen[shots, 10][name] - seen[shots, 3][name]) < 8 for name in three)
         assert seen[shots, 10]["FOMAML"] < 35 and seen[shots, 10]["Reptile"] < seen[shots, 10]["ANIL"] - 5
-    assert max(seen["5", k]["MAML"] for k in range(4, 9)) > seen["5", 10]["MAML"] + 1, "five shots: MAML falls again"
-    assert seen["5", 10]["ANIL"] > seen["5", 10]["MAML"] + 3
+    for shots in ("1", "5"):
+        assert all(abs(seen[shots, k]["ANIL"] - seen[shots, k]["MAML"]) < 8 for k in range(2, 11))
     for shots in ("1", "5"):
         for k in range(11):
             assert frame(scene, shots=shots, steps=k)[0].startswith(b"\x89PNG")

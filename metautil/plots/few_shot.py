@@ -185,7 +185,7 @@ def companions(support: Tensor, queries: Sequence[Tensor], answers: Sequence[tup
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.1))
     grid = left.subplots(4, 5)
     for cell, picture in zip(grid[0], support, strict=True):
-        cell.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
+        cell.imshow(picture[0].numpy(), cmap="gray_r", vmin=0, vmax=1)
         for spine in cell.spines.values():
             spine.set(color=ORANGE, linewidth=2, visible=True)
     images, texts = [], []
