@@ -228,6 +228,8 @@ def test_what_the_text_says_of_disturbed_support_sets():
     lost = {name: at[name, parts[0]] - at[name, parts[1]] for name in ("prototypes", *others)}
     assert all(2 * lost["prototypes"] < lost[name] for name in others)
     assert abs(lost["MAML"] - lost["pretrained and fine-tuned"]) < 0.03
+    fallen = [at[name, parts[0]] - at[name, parts[-1]] for name in ("prototypes", *others[:2])]
+    assert max(fallen) - min(fallen) < 0.1
     for name in ("prototypes", *others[:2]):
         assert 0.35 < at[name, parts[-1]] / at[name, parts[0]] < 0.65
 

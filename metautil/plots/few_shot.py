@@ -203,6 +203,7 @@ def companions(support: Tensor, queries: Sequence[Tensor], answers: Sequence[tup
     for place, (name, colour, style) in enumerate(zip(names, (VERMILION, BLUE), ("-o", "--s"), strict=True)):
         values = [pair[place] for pair in accuracies]
         _band(axes, counts, values, linestyle=style[:-1], marker=style[-1], color=colour, label=name)
+    axes.set_xticks(counts)
     axes.axhline(20, color=GREY, linestyle=":", linewidth=1.2, label="chance")
     axes.legend(loc="lower left", fontsize=9)
     (line,) = axes.plot([], [], color=BLACK, linewidth=1.5)
