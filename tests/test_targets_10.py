@@ -258,3 +258,17 @@ def test_published_numbers_against_the_bound():
     assert [round(value, 1) for value in (worth[0], worth[2])] == [2.3, 1.3] and math.isclose(
         worth[1], 0.5, abs_tol=0.1
     )
+
+
+def test_what_the_text_says_of_omniglot():
+    """Fonts to handwriting: at most three points; a minute's prototypes: near the published ones, and no use for queries."""
+    lost = {}
+    for setting in ("5-way 1-shot", "5-way 5-shot", "20-way 1-shot", "20-way 5-shot"):
+        fonts, ours = (f"{learner}, {setting}, 60 s" for learner in ("fonts to handwriting", "prototypes"))
+        lost[setting] = mean("omniglot", fonts, "held-out fonts") - mean("omniglot", fonts, "query-independent")
+        assert mean("omniglot", ours, "query-independent") > mean("omniglot", fonts, "query-independent")
+        assert abs(mean("omniglot", ours, "transduction")) < 0.005
+    assert max(lost, key=lost.get) == "20-way 1-shot" and 0.02 < lost["20-way 1-shot"] < 0.03 and min(lost.values()) > 0
+    published = {"5-way 1-shot": (0.988, 0.01), "5-way 5-shot": (0.997, 0.01), "20-way 1-shot": (0.96, 0.02)}
+    for setting, (theirs, near) in published.items():
+        assert abs(mean("omniglot", f"prototypes, {setting}, 60 s", "query-independent") - theirs) < near
