@@ -123,7 +123,7 @@ def test_query_independent_means_that_no_other_query_matters():
     generator = torch.Generator().manual_seed(0)
     phi = conv4(5, WIDTHS["MAML"]).init(generator)
     support, query = few_shot_tasks(benchmark.classes("Omniglot"), 5, 1, 15)(2, generator)
-    adapted = benchmark.learner_of("MAML", 5, benchmark.TESTING).adapt(phi, support)
+    adapted = benchmark.learner_of("MAML", 5, *benchmark.TESTING[5]).adapt(phi, support)
     alone = partial(conv4(5, WIDTHS["MAML"], reference=support.x), *adapted.args)
     few = query.x[:, :4]
     assert torch.allclose(alone(few), alone(query.x)[:, :4], rtol=1e-3, atol=1e-4)
@@ -139,7 +139,7 @@ def test_judging_keeps_the_two_ways_apart():
     # by hand, task by task
     family, draws = benchmark.judging(benchmark.classes("Omniglot", "test"), 5, 1, 0)
     support, query = family(2, draws)
-    learner = benchmark.learner_of("MAML", 5, benchmark.TESTING)
+    learner = benchmark.learner_of("MAML", 5, *benchmark.TESTING[5])
     for t in range(2):
         adapted = learner.adapt(phi, Data(support.x[t], support.y[t]))
         theta = adapted.args[0]
