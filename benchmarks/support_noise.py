@@ -25,11 +25,9 @@ LEARNERS = (PROTOTYPES, "MAML", FINE_TUNED, PIXELS)
 WRONG, STRENGTHS = (0, 1, 2), (1, 2, 3)
 TURN, SLANT = 10.0, 10.0
 """Degrees, for each unit of strength, by which a shifted writer turns and slants letters."""
-CASES = dict.fromkeys(
-    [f"{learner}, {count} of {SHOTS} labels wrong" for learner in LEARNERS for count in WRONG]
-    + [f"{learner}, writer shifted by {strength}" for learner in LEARNERS for strength in STRENGTHS],
-    3,
-)
+DISTURBANCES = [f"{count} of {SHOTS} labels wrong" for count in WRONG]
+DISTURBANCES += [f"writer shifted by {strength}" for strength in STRENGTHS]
+CASES = {f"{name}, {how}": 2 if name == "MAML" else 3 for name in LEARNERS for how in DISTURBANCES}
 
 
 def mislabelled(task: Task, ways: int, count: int, generator: torch.Generator) -> Task:

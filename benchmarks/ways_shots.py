@@ -69,11 +69,16 @@ SETTINGS = {
     "Meta-SGD": Setting(meta_sgd, 0.1, 3, adam(0.002)),
 }
 PROTOTYPES, CENTROID, FINE_TUNED = "prototypes", "pretrained and nearest centroid", "pretrained and fine-tuned"
-CASES = dict.fromkeys(
-    [f"{name}, {ways}-way {shots}-shot" for name in (PROTOTYPES, CENTROID) for ways in WAYS for shots in SHOTS]
-    + [f"{name}, 5-way {shots}-shot" for name in (FINE_TUNED, *SETTINGS) for shots in (1, 5)],
-    3,
+SEED_COUNTS = (
+    dict.fromkeys((PROTOTYPES, CENTROID, FINE_TUNED), 3) | dict.fromkeys(SETTINGS, 2) | {"FOMAML": 1, "Reptile": 1}
 )
+SERVED = dict.fromkeys((PROTOTYPES, CENTROID), WAYS) | dict.fromkeys((FINE_TUNED, *SETTINGS), (5,))
+CASES = {
+    f"{name}, {ways}-way {shots}-shot": SEED_COUNTS[name]
+    for name, served in SERVED.items()
+    for ways in served
+    for shots in (SHOTS if len(served) > 1 else (1, 5))
+}
 
 
 # Training
