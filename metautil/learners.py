@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import grad
 
-from metautil.models import Model, embedding
+from metautil.models import Model, embedding, mlp
 from metautil.risks import Loss, cross_entropy
 from metautil.tasks import Data, Task, TaskFamily
 from metautil.training import progress
@@ -574,3 +574,55 @@ def linear_probe(embedding: Model, loss: Loss, lam: float, chunk: int | None = N
         return lambda x: F.pad(embedding(weights, x), (0, 1), value=1.0) @ head
 
     return Learner(embedding.init, adapt, through_adaptation(adapt, loss, chunk), f"linear probe, λ = {lam}")
+
+
+# A learner with nothing built in: φ is a network that reads the support set
+
+
+def set_learner(model: Model, loss: Loss, width: int = 64, chunk: int | None = None) -> Learner:
+    """Black box: a network that takes the support set and a query, and answers; no mean, distance or gradient built in.
+
+    One network reads each example, r_i = r(f(x_i), y_i). A query looks at the support set with the weights
+    a_i = softmax_i(k(f(x)) · k(f(x_i)) / √w), and another network answers: h(x; S) = o(f(x), Σ_i a_i r_i, mean_i r_i). The
+    order of the examples does not matter. Neural processes (Garnelo et al., 2018; with attention, Kim et al., 2019);
+    matching networks (Vinyals et al., 2016) are the case r_i = y_i, h = Σ_i a_i y_i.
+
+    Parameters
+    ----------
+    model : Model
+        Its features are f, its head is replaced. The outputs are as many as the head's: values or classes.
+    loss : Loss
+    width : int
+        Entries w of what is remembered of an example, and hidden units of both networks.
+    chunk : int, optional
+        Tasks taken at once.
+    """
+    body, (inputs, outputs) = embedding(model), model.shapes["head.weight"]
+    reader = mlp((inputs + outputs, width, width), torch.relu)
+    looker = mlp((inputs, width))
+    answerer = mlp((inputs + 2 * width, width, outputs), torch.relu)
+    parts = (body, reader, looker, answerer)
+
+    def adapt(phi: Tensor, support: Data) -> Predictor:
+        own, reading, looking, answering = _starts(body, phi, support).split([part.size for part in parts], -1)
+        features = body(own, support.x)
+        pairs = reader(reading, torch.cat([features, _targets(support.y, outputs).to(features)], -1))
+        keys = looker(looking, features)
+
+        def predictor(x: Tensor) -> Tensor:
+            features = body(own, x)
+            weights = (looker(looking, features) @ keys.mT / width**0.5).softmax(-1)
+            everything = pairs.mean(-2, keepdim=True).expand(*features.shape[:-1], width)
+            return answerer(answering, torch.cat([features, weights @ pairs, everything], -1))
+
+        return predictor
+
+    def init(generator: torch.Generator) -> Tensor:
+        return torch.cat([part.init(generator) for part in parts])
+
+    return Learner(init, adapt, through_adaptation(adapt, loss, chunk), f"set learner, width {width}")
+
+
+def _targets(y: Tensor, outputs: int) -> Tensor:
+    """Labels as the network reads them: one-hot vectors of classes, real numbers as they are."""
+    return F.one_hot(y, outputs) if y.dtype == torch.int64 else y
