@@ -597,6 +597,8 @@ def set_learner(model: Model, loss: Loss, width: int = 64, chunk: int | None = N
     chunk : int, optional
         Tasks taken at once.
     """
+    if width < 1:
+        raise ValueError(f"width = {width}; an example must be read into at least 1 number.")
     body, (inputs, outputs) = embedding(model), model.shapes["head.weight"]
     reader = mlp((inputs + outputs, width, width), torch.relu)
     looker = mlp((inputs, width))
@@ -625,4 +627,11 @@ def set_learner(model: Model, loss: Loss, width: int = 64, chunk: int | None = N
 
 def _targets(y: Tensor, outputs: int) -> Tensor:
     """Labels as the network reads them: one-hot vectors of classes, real numbers as they are."""
-    return F.one_hot(y, outputs) if y.dtype == torch.int64 else y
+    if y.dtype != torch.int64:
+        return y
+    if y.max() >= outputs:
+        raise ValueError(
+            f"The support set has labels up to {int(y.max())}; this set learner answers with {outputs} classes, 0 to "
+            f"{outputs - 1}. It can have fewer classes than it was built for, but not more."
+        )
+    return F.one_hot(y, outputs)
