@@ -15,10 +15,20 @@ import torch
 from torch import Tensor
 
 import metautil
-from metautil.datasets import font_alphabets
-from metautil.learners import Learner, anil, linear_probe, maml, meta_fit, nearest_centroid, prototypes, set_learner
-from metautil.models import Model, embedding, small_cnn
-from metautil.risks import cross_entropy, empirical_risk
+from metautil.datasets import font_alphabets, sinusoids
+from metautil.learners import (
+    Learner,
+    adapted_risks,
+    anil,
+    linear_probe,
+    maml,
+    meta_fit,
+    nearest_centroid,
+    prototypes,
+    set_learner,
+)
+from metautil.models import Model, embedding, mlp, small_cnn
+from metautil.risks import cross_entropy, empirical_risk, half_squared_error
 from metautil.similarity import linear_cka
 from metautil.tasks import Data, Task, few_shot_tasks
 from metautil.training import minibatches, train_epoch
@@ -34,10 +44,14 @@ LAMS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 FEATURES = ("pixels", "random", "pretrained", "prototypes", "MAML")
 HEADS = ("nearest centroid", "squared distance", "linear probe")
 READ_SHOTS = (1, 2, 5, 10)
+WAVES = "set learner on waves"
+WAVE_POINTS, WAVE_TASKS = 10, 25
+WAVE_STAGES = ((0.003, 2000), (0.001, 1000))  # step size of Adam and number of meta-steps
 CASES = dict.fromkeys(
     [f"{name}, {shots} shot" for name in FEATURES for shots in (1, 5)]
     + [f"{name}, adapting" for name in ("MAML", "ANIL")]
-    + [f"{name}, trained with 1 shot" for name in ("prototypes", "set learner")],
+    + [f"{name}, trained with 1 shot" for name in ("prototypes", "set learner")]
+    + [WAVES],
     3,
 )
 MODEL = small_cnn(WAYS, CHANNELS, SIDE)
@@ -168,10 +182,29 @@ def reading(name: str, seed: int) -> dict[str, tuple[float, str]]:
     return {metric: (value, "fraction") for metric, value in found.items()}
 
 
+def waves(seed: int) -> dict[str, tuple[float, str]]:
+    """MSE of the set learner on new waves of lesson 09, with the points of its training, with more and with fewer."""
+    own = torch.Generator().manual_seed(seed)
+    learner = set_learner(mlp((1, 40, 40, 1), torch.relu), half_squared_error, WIDTH)
+    phi = learner.init(own)
+    for eta, steps in WAVE_STAGES:
+        phi, _ = meta_fit(learner, adam(eta), sinusoids(WAVE_POINTS, WAVE_POINTS), phi, steps, WAVE_TASKS, own)
+    found = {}
+    for points in (5, 10, 20, 50):
+        tasks = sinusoids(points, 50)(1000, torch.Generator().manual_seed(1000 + seed))
+        found[f"{points} points"] = 2 * adapted_risks(learner, phi, tasks, half_squared_error).mean().item()
+    tasks = sinusoids(WAVE_POINTS, 50)(1000, torch.Generator().manual_seed(1000 + seed))
+    others = Task(Data(*(part.roll(1, 0) for part in tasks.support)), tasks.query)
+    found["another task's points"] = 2 * adapted_risks(learner, phi, others, half_squared_error).mean().item()
+    return {metric: (value, "number") for metric, value in found.items()}
+
+
 def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     """One seed of one case."""
     metautil.begin(seed)
     torch.set_default_dtype(torch.float32)  # convolutions of many tasks at once are many times quicker
+    if case == WAVES:
+        return waves(seed)
     name, what = case.split(", ")
     if what == "adapting":
         return adapting(name, seed)
