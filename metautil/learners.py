@@ -580,11 +580,11 @@ def linear_probe(embedding: Model, loss: Loss, lam: float, chunk: int | None = N
 
 
 def set_learner(model: Model, loss: Loss, width: int = 64, chunk: int | None = None) -> Learner:
-    """Black box: a network that takes the support set and a query, and answers; no mean, distance or gradient built in.
+    """Black box: a network that takes the support set and a query, and answers; no class mean, loss or gradient in it.
 
-    One network reads each example, r_i = r(f(x_i), y_i). A query looks at the support set with the weights
-    a_i = softmax_i(k(f(x)) · k(f(x_i)) / √w), and another network answers: h(x; S) = o(f(x), Σ_i a_i r_i, mean_i r_i). The
-    order of the examples does not matter. Neural processes (Garnelo et al., 2018; with attention, Kim et al., 2019);
+    With z(x) = k(f(x) − mean_i f(x_i)), each example is read by a network, r_i = r(z(x_i), y_i), a query looks at them with
+    weights a_i = softmax_i(z(x) · z(x_i) / √w), and another network answers: h(x; S) = o(z(x), Σ_i a_i r_i, mean_i r_i).
+    The order of the examples does not matter. A neural process (Garnelo et al., 2018) with attention (Kim et al., 2019);
     matching networks (Vinyals et al., 2016) are the case r_i = y_i, h = Σ_i a_i y_i.
 
     Parameters
@@ -593,29 +593,30 @@ def set_learner(model: Model, loss: Loss, width: int = 64, chunk: int | None = N
         Its features are f, its head is replaced. The outputs are as many as the head's: values or classes.
     loss : Loss
     width : int
-        Entries w of what is remembered of an example, and hidden units of both networks.
+        Entries w of z and r, and hidden units of both networks.
     chunk : int, optional
         Tasks taken at once.
     """
     if width < 1:
         raise ValueError(f"width = {width}; an example must be read into at least 1 number.")
     body, (inputs, outputs) = embedding(model), model.shapes["head.weight"]
-    reader = mlp((inputs + outputs, width, width), torch.relu)
     looker = mlp((inputs, width))
-    answerer = mlp((inputs + 2 * width, width, outputs), torch.relu)
-    parts = (body, reader, looker, answerer)
+    reader = mlp((width + outputs, width, width), torch.relu)
+    answerer = mlp((3 * width, width, outputs), torch.relu)
+    parts = (body, looker, reader, answerer)
 
     def adapt(phi: Tensor, support: Data) -> Predictor:
-        own, reading, looking, answering = _starts(body, phi, support).split([part.size for part in parts], -1)
+        own, looking, reading, answering = _starts(body, phi, support).split([part.size for part in parts], -1)
         features = body(own, support.x)
-        pairs = reader(reading, torch.cat([features, _targets(support.y, outputs).to(features)], -1))
-        keys = looker(looking, features)
+        middle = features.mean(-2, keepdim=True)  # without it nearly all features point the same way at first
+        seen = looker(looking, features - middle)
+        read = reader(reading, torch.cat([seen, _targets(support.y, outputs).to(seen)], -1))
 
         def predictor(x: Tensor) -> Tensor:
-            features = body(own, x)
-            weights = (looker(looking, features) @ keys.mT / width**0.5).softmax(-1)
-            everything = pairs.mean(-2, keepdim=True).expand(*features.shape[:-1], width)
-            return answerer(answering, torch.cat([features, weights @ pairs, everything], -1))
+            query = looker(looking, body(own, x) - middle)
+            weights = (query @ seen.mT / width**0.5).softmax(-1)
+            everything = read.mean(-2, keepdim=True).expand(*query.shape[:-1], width)
+            return answerer(answering, torch.cat([query, weights @ read, everything], -1))
 
         return predictor
 

@@ -319,22 +319,21 @@ def test_a_set_learner_answers_by_its_formula_in_any_order_of_the_examples(gener
     tasks, body, width = family(2, generator), embedding(model), 4
     learner = learners.set_learner(model, loss, width)
     phi = start(learner, generator)
-    parts = (body, mlp((5 + 3, width, width), torch.relu), mlp((5, width)), mlp((5 + 2 * width, width, 3), torch.relu))
-    own, reading, looking, answering = phi.split([part.size for part in parts])
+    parts = (body, mlp((5, width)), mlp((width + 3, width, width), torch.relu), mlp((3 * width, width, 3), torch.relu))
+    own, looking, reading, answering = phi.split([part.size for part in parts])
     for t in range(2):
         support, query = single(tasks, t)
+        middle = sum(body(own, x[None]) for x in support.x) / len(support.x)
+        seen = [parts[1](looking, body(own, x[None]) - middle) for x in support.x]
         read = [
-            parts[1](reading, torch.cat([body(own, x[None]), F.one_hot(y, 3)[None]], 1))
-            for x, y in zip(*support, strict=True)
+            parts[2](reading, torch.cat([z, F.one_hot(y, 3)[None]], 1)) for z, y in zip(seen, support.y, strict=True)
         ]
         expected = []
         for x in query.x:
-            f = body(own, x[None])
-            alike = torch.stack([
-                (parts[2](looking, f) * parts[2](looking, body(own, each[None]))).sum() / math.sqrt(width) for each in support.x
-            ])  # fmt: skip
-            attended = sum(weight * each for weight, each in zip(alike.softmax(0), read, strict=True))
-            expected.append(parts[3](answering, torch.cat([f, attended, sum(read) / len(read)], 1)))
+            z = parts[1](looking, body(own, x[None]) - middle)
+            alike = torch.stack([(z * each).sum() / math.sqrt(width) for each in seen]).softmax(0)
+            attended = sum(weight * each for weight, each in zip(alike, read, strict=True))
+            expected.append(parts[3](answering, torch.cat([z, attended, sum(read) / len(read)], 1)))
         found = learner.adapt(phi, support)(query.x)
         assert torch.allclose(found, torch.cat(expected), atol=1e-12)
         order = torch.randperm(len(support.y), generator=generator)
