@@ -13,7 +13,7 @@ def head_by_loop(centres):
 
 def head_by_scores(centres):
     """The scores at the origin are the biases, and what unit vectors add to them the weights."""
-    N, F = centres.shape
+    F = centres.shape[1]
     unit = torch.eye(F, dtype=centres.dtype)
     at_zero = -((centres**2).sum(1))
     scores = -((unit[:, None] - centres[None]) ** 2).sum(2) + 1  # plus the square of a unit vector
