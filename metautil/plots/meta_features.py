@@ -36,7 +36,7 @@ def centres(points: Tensor) -> Scene:
     grid = np.geomspace(0.3, 12, 3001)
     figure = Figure(figsize=(8.6, 3.9), layout="constrained")
     axes = figure.add_subplot(
-        xlabel="centre c", ylabel="mean divergence, divided by that at the right end", xlim=(0, 12), ylim=(-0.06, 1.05)
+        xlabel="centre c", ylabel="mean divergence (1 at the right end)", xlim=(0, 12), ylim=(-0.06, 1.05)
     )
     axes.plot(points.numpy(), np.full(len(points), -0.03), "|", color=BLACK, markersize=10, markeredgewidth=2)
     (last,) = axes.plot([], [], "|", color=BLACK, markersize=16, markeredgewidth=3)
@@ -134,7 +134,7 @@ def roughly(share: float | Tensor) -> str:
 def layer_changes(changes: dict[str, Tensor], alike: dict[str, Tensor], unrelated: dict[str, float]) -> Scene:
     """What inner steps do to each layer: how far its parameters move, and how alike its outputs stay.
 
-    The slider sets ``steps``, the number of inner steps k.
+    The slider sets ``steps``, the number of inner steps k. The read-out is rounded to what other machines find too.
 
     Parameters
     ----------
@@ -153,9 +153,9 @@ def layer_changes(changes: dict[str, Tensor], alike: dict[str, Tensor], unrelate
         axes.set_xlabel("layer")
     left.set(ylabel="relative change of the parameters", ylim=(0, 1.1 * max(float(v.max()) for v in changes.values())))
     right.set(ylabel="linear CKA, before and after", ylim=(0, 1.05))
-    right.plot(range(len(unrelated)), list(unrelated.values()), "D", color=VERMILION, markersize=7, markeredgecolor=BLACK,
+    (diamonds,) = right.plot(range(len(unrelated)), list(unrelated.values()), "D", color=VERMILION, markersize=7, markeredgecolor=BLACK,
                label="with a random network", zorder=4)  # fmt: skip
-    right.legend(loc="lower left", fontsize=9)
+    legend = right.legend(loc="lower left", fontsize=9)
     left.grid(axis="y", color=GREY, alpha=0.3)
 
     def move(steps: float) -> str:
@@ -163,12 +163,13 @@ def layer_changes(changes: dict[str, Tensor], alike: dict[str, Tensor], unrelate
         for axes, values in ((left, changes), (right, alike)):
             for bar, value in zip(bars[axes], values.values(), strict=True):
                 bar.set_height(float(value[int(steps)]))
-            told.append(", ".join(f"{layer} {float(value[int(steps)]):.1f}" for layer, value in values.items()))
-        return f"{int(steps)} inner steps: relative change {told[0]}; CKA {told[1]}"
+            rounded = {layer: round(20 * float(value[int(steps)])) / 20 for layer, value in values.items()}
+            told.append(", ".join(f"{layer} {value:.2f}" for layer, value in rounded.items()))
+        return f"to the nearest 0.05: relative change {told[0]} · CKA {told[1]}"
 
     alt = (
         "Left: bars of the relative change of each layer's parameters, the head's by far the highest. Right: bars of the "
         "similarity of each layer's outputs before and after adapting, near 1 for all blocks and lower for the head, with a "
         "diamond for a random network's similarity."
     )
-    return Scene(figure, [*bars[left], *bars[right]], move, alt)
+    return Scene(figure, [*bars[left], *bars[right], diamonds, legend], move, alt)
