@@ -153,8 +153,10 @@ def layer_changes(changes: dict[str, Tensor], alike: dict[str, Tensor], unrelate
         axes.set_xlabel("layer")
     left.set(ylabel="relative change of the parameters", ylim=(0, 1.1 * max(float(v.max()) for v in changes.values())))
     right.set(ylabel="linear CKA, before and after", ylim=(0, 1.05))
-    (diamonds,) = right.plot(range(len(unrelated)), list(unrelated.values()), "D", color=VERMILION, markersize=7, markeredgecolor=BLACK,
-               label="with a random network", zorder=4)  # fmt: skip
+    (diamonds,) = right.plot(
+        range(len(unrelated)), list(unrelated.values()), "D", color=VERMILION, markersize=7, markeredgecolor=BLACK,
+        label="with a random network", zorder=4,
+    )  # fmt: skip
     legend = right.legend(loc="lower left", fontsize=9)
     left.grid(axis="y", color=GREY, alpha=0.3)
 
