@@ -33,7 +33,7 @@ def centres(points: Tensor) -> Scene:
     points : Tensor
         Positive numbers, shape (n,), n even: the median of the n + 1 numbers is then one of them.
     """
-    grid = np.geomspace(0.3, 12, 3001)
+    grid = np.geomspace(0.3, 12, 1201)
     figure = Figure(figsize=(8.6, 3.9), layout="constrained")
     axes = figure.add_subplot(
         xlabel="centre c", ylabel="mean divergence (1 at the right end)", xlim=(0, 12), ylim=(-0.06, 1.05)
