@@ -157,7 +157,7 @@ def layer_changes(changes: dict[str, Tensor], alike: dict[str, Tensor], unrelate
         range(len(unrelated)), list(unrelated.values()), "D", color=VERMILION, markersize=7, markeredgecolor=BLACK,
         label="with a random network", zorder=4,
     )  # fmt: skip
-    legend = right.legend(loc="lower left", fontsize=9)
+    legend = right.legend(loc="lower left", fontsize=9, frameon=True, framealpha=1)
     left.grid(axis="y", color=GREY, alpha=0.3)
 
     def move(steps: float) -> str:
