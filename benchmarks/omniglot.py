@@ -6,17 +6,17 @@ choose settings on, 1,692 to test on. A seed draws the network's start, the trai
 Each network is judged twice on the same tasks:
 
 - *query-independent*: batch norm has the mean and variance of images that are no queries: of training images for
-  prototypes (in place of the running averages of Snell et al., 2017), of the support set for gradient learners.
-- *transductive*: batch norm sees the queries together, for prototypes with the support set, for gradient learners among
-  themselves (as the code of Finn et al., 2017, and of Nichol et al., 2018, does).
+  prototypes (in place of the running averages of Snell et al., 2017), of the support set for MAML.
+- *transductive*: batch norm sees the queries together, for prototypes with the support set, for MAML among
+  themselves (as the code of Finn et al., 2017, does).
 
 A training is a number of steps, so that a seed gives the same network however busy the machine is. What it cost is
 stored as core-seconds, the processor's time: "60 s" on 2 cores are 120 of them. The tasks of a step are shared out to
 the cores. A training that was interrupted goes on from a file in `cache_root()`.
 
-Prototypes are trained with 60 ways, as by Snell et al. The gradient learners are trained with 20 ways and serve 5 with
-five of their 20 outputs: which class gets which number is drawn anew for each task, so the outputs are alike, and a task
-of 20 classes teaches more than four of 5. Their head starts at zero (the "zeroing trick" of Kao et al., 2022): the first
+Prototypes are trained with 60 ways, as by Snell et al. MAML is trained with 20 ways and serves 5 with five of its 20
+outputs: which class gets which number is drawn anew for each task, so the outputs are alike, and a task
+of 20 classes teaches more than four of 5. Its head starts at zero (the "zeroing trick" of Kao et al., 2022): the first
 scores then come from the support set alone. The last block's gain starts low for prototypes, whose first scores are
 otherwise far apart. Widths, rules, ways, step sizes and bends were chosen on the validation classes.
 
@@ -42,7 +42,7 @@ import metautil
 from metautil import checkpoints
 from metautil.datasets import font_alphabets, omniglot
 from metautil.datasets.cache import cache_root
-from metautil.learners import Learner, maml, meta_step, prototypes, reptile
+from metautil.learners import Learner, maml, meta_step, prototypes
 from metautil.models import Model, conv4, embedding
 from metautil.risks import cross_entropy
 from metautil.tasks import Alphabets, Data, Task, TaskFamily, few_shot_tasks, rotations
@@ -72,15 +72,14 @@ class Training(NamedTuple):
 TRAININGS = {
     "prototypes, 60 s": Training("prototypes", 60, 2, 2, 900, 0.008),
     "prototypes, 5 min": Training("prototypes", 60, 2, 2, 4500, 0.008, bend=0.5),
-    "MAML, 15 min": Training("MAML", 20, 2, 2, 5000, 0.008),
-    "Reptile, 5 min": Training("Reptile", 20, 4, 2, 2000, 0.008),
+    "MAML, 5 min": Training("MAML", 20, 2, 2, 5000, 0.008),
     "fonts to handwriting, 60 s": Training("prototypes", 60, 2, 2, 900, 0.008, data="fonts"),
 }
-CHANNELS = {"prototypes": (16, 32, 64, 128), "MAML": (16, 32, 64, 64), "Reptile": (16, 32, 64, 64)}
-GAIN = {"prototypes": 0.2, "MAML": 1.0, "Reptile": 1.0}  # of the last block, at the start
+CHANNELS = {"prototypes": (16, 32, 64, 128), "MAML": (16, 32, 64, 64)}
+GAIN = {"prototypes": 0.2, "MAML": 1.0}  # of the last block, at the start
 WARM_UP = 50  # steps in which the step size rises to ``eta``
-ADAPTING = {"MAML": (maml, 2.0, 1), "Reptile": (reptile, 0.5, 5)}  # α and K while training
-TESTING = {"MAML": (maml, 0.5, 5), "Reptile": (reptile, 0.5, 10)}  # and while being tested
+ADAPTING = (2.0, 1)  # MAML's α and K while training
+TESTING = {5: (0.1, 5), 20: (0.25, 3)}  # and while being tested, by the number of ways
 
 
 def case_of(training: str, setting: str) -> str:
@@ -147,13 +146,10 @@ def bent(images: Tensor, bend: float, generator: torch.Generator) -> Tensor:
 # Training
 
 
-def learner_of(name: str, ways: int, settings: dict = ADAPTING) -> Learner:
-    """The learner on Conv4, with the settings for training or for testing."""
+def learner_of(name: str, ways: int, alpha: float = ADAPTING[0], steps: int = ADAPTING[1]) -> Learner:
+    """The learner on Conv4. Prototypes have no inner steps."""
     model = conv4(ways, CHANNELS[name])
-    if name == "prototypes":
-        return prototypes(embedding(model))
-    make, alpha, steps = settings[name]
-    return make(model, cross_entropy, alpha, steps)
+    return prototypes(embedding(model)) if name == "prototypes" else maml(model, cross_entropy, alpha, steps)
 
 
 def start(name: str, ways: int, generator: torch.Generator) -> Tensor:
@@ -261,9 +257,9 @@ def together_by_prototypes(phi: Tensor, ways: int, shots: int, seed: int) -> Ten
 
 
 def judged(name: str, phi: Tensor, ways: int, shots: int, seed: int) -> tuple[Tensor, Tensor]:
-    """A gradient learner, query-independent and transductive, both at the same adapted parameters."""
+    """MAML, query-independent and transductive, both at the same adapted parameters."""
     family, generator = judging(classes("Omniglot", "test"), ways, shots, seed)
-    learner, start, found = learner_of(name, ways, TESTING), with_outputs(name, phi, ways), []
+    learner, start, found = learner_of(name, ways, *TESTING[ways]), with_outputs(name, phi, ways), []
     for _ in tqdm(range(0, TEST_TASKS, AT_ONCE), "testing", leave=False, disable=None):
         support, query = family(AT_ONCE, generator)
         adapted = learner.adapt(start, support)
