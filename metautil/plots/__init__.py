@@ -7,6 +7,7 @@ from metautil.plots.base import curves, images, still
 from metautil.plots.convolution import convolution_window
 from metautil.plots.episodes import episodes
 from metautil.plots.explorer import explorer
+from metautil.plots.meta_features import centres, embedding_map, layer_changes, roughly
 from metautil.plots.quadratics import bowl_descent, parabola_descent
 from metautil.plots.risks import constant_risks, gap, risk_draws, risk_surface
 from metautil.plots.sinusoids import adapting, few_tasks, kernels, pooled_waves
@@ -21,12 +22,14 @@ __all__ = [
     "alphabets",
     "augmentations",
     "bowl_descent",
+    "centres",
     "confusion",
     "constant_risks",
     "convolution_window",
     "curves",
     "dented_front",
     "driven_training",
+    "embedding_map",
     "episodes",
     "explorer",
     "few_tasks",
@@ -35,10 +38,12 @@ __all__ = [
     "gap",
     "images",
     "kernels",
+    "layer_changes",
     "parabola_descent",
     "pooled_waves",
     "risk_draws",
     "risk_surface",
+    "roughly",
     "stability_map",
     "still",
     "stored_sweep",
