@@ -11,6 +11,7 @@ risk L_D                Θ → ℝ                          ``risks.empirical_ri
 update rule U           (gradient, state) →            ``updates``
                         (step, state)
 task family             generator → tasks              ``tasks``, ``datasets``
+learner                 (φ, support set) → predictor   ``learners``
 ======================  =============================  ==============================
 
 The parameters θ are one flat vector, as in the mathematics: θ − η∇L is written ``theta - eta * gradient``.

@@ -309,7 +309,7 @@ def _plain(cells: Sequence[Drawing]) -> list:
 
 def _scene() -> Scene:
     """The six images as the learner sees them; under each example a bar with its share."""
-    figure = Figure(figsize=(8.0, 2.5))
+    figure = Figure(figsize=(8.0, 2.5), layout="none")
     pictures, marks, bars = [], [], []
     for position in range(WAYS + 1):
         left = 0.01 + 0.148 * position + 0.09 * (position == WAYS)

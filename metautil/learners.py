@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import grad
 
-from metautil.models import Model, embedding
+from metautil.models import Model, embedding, mlp
 from metautil.risks import Loss, cross_entropy
 from metautil.tasks import Data, Task, TaskFamily
 from metautil.training import progress
@@ -474,7 +474,8 @@ def conjugate_gradients(product: Callable[[Tensor], Tensor], b: Tensor, iteratio
 def prototypes(embedding: Model, chunk: int | None = None) -> Learner:
     """Prototypical networks: a query is of the class whose mean embedding is nearest (Snell et al., 2017).
 
-    The scores are −‖f_φ(x) − c_n‖² with c_n the mean of f_φ over class n's support examples; the loss is `cross_entropy`.
+    The scores are −‖f_φ(x) − c_n‖², with c_n the mean (11.5) of f_φ over class n's support examples; the loss is
+    `cross_entropy`, of the posterior (11.2).
 
     Parameters
     ----------
@@ -574,3 +575,65 @@ def linear_probe(embedding: Model, loss: Loss, lam: float, chunk: int | None = N
         return lambda x: F.pad(embedding(weights, x), (0, 1), value=1.0) @ head
 
     return Learner(embedding.init, adapt, through_adaptation(adapt, loss, chunk), f"linear probe, λ = {lam}")
+
+
+# A learner with nothing built in: φ is a network that reads the support set
+
+
+def set_learner(model: Model, loss: Loss, width: int = 64, chunk: int | None = None) -> Learner:
+    """Black box: a network that takes the support set and a query, and answers; no class mean, loss or gradient in it.
+
+    With z(x) = k(f(x) − mean_i f(x_i)), each example is read by a network, r_i = r(z(x_i), y_i), a query looks at them with
+    weights a_i = softmax_i(z(x) · z(x_i) / √w), and another network answers, formula (11.12):
+    h(x; S) = o(z(x), Σ_i a_i r_i, mean_i r_i). The order of the examples does not matter. A neural process (Garnelo et al.,
+    2018) with attention (Kim et al., 2019); matching networks (Vinyals et al., 2016) are the case r_i = y_i, h = Σ_i a_i y_i.
+
+    Parameters
+    ----------
+    model : Model
+        Its features are f, its head is replaced. The outputs are as many as the head's: values or classes.
+    loss : Loss
+    width : int
+        Entries w of z and r, and hidden units of both networks.
+    chunk : int, optional
+        Tasks taken at once.
+    """
+    if width < 1:
+        raise ValueError(f"width = {width}; an example must be read into at least 1 number.")
+    body, (inputs, outputs) = embedding(model), model.shapes["head.weight"]
+    looker = mlp((inputs, width))
+    reader = mlp((width + outputs, width, width), torch.relu)
+    answerer = mlp((3 * width, width, outputs), torch.relu)
+    parts = (body, looker, reader, answerer)
+
+    def adapt(phi: Tensor, support: Data) -> Predictor:
+        own, looking, reading, answering = _starts(body, phi, support).split([part.size for part in parts], -1)
+        features = body(own, support.x)
+        middle = features.mean(-2, keepdim=True)  # without it nearly all features point the same way at first
+        seen = looker(looking, features - middle)
+        read = reader(reading, torch.cat([seen, _targets(support.y, outputs).to(seen)], -1))
+
+        def predictor(x: Tensor) -> Tensor:
+            query = looker(looking, body(own, x) - middle)
+            weights = (query @ seen.mT / width**0.5).softmax(-1)
+            everything = read.mean(-2, keepdim=True).expand(*query.shape[:-1], width)
+            return answerer(answering, torch.cat([query, weights @ read, everything], -1))
+
+        return predictor
+
+    def init(generator: torch.Generator) -> Tensor:
+        return torch.cat([part.init(generator) for part in parts])
+
+    return Learner(init, adapt, through_adaptation(adapt, loss, chunk), f"set learner, width {width}")
+
+
+def _targets(y: Tensor, outputs: int) -> Tensor:
+    """Labels as the network reads them: one-hot vectors of classes, real numbers as they are."""
+    if y.dtype != torch.int64:
+        return y
+    if y.max() >= outputs:
+        raise ValueError(
+            f"The support set has labels up to {int(y.max())}; this set learner answers with {outputs} classes, 0 to "
+            f"{outputs - 1}. It can have fewer classes than it was built for, but not more."
+        )
+    return F.one_hot(y, outputs)

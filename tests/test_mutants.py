@@ -128,6 +128,8 @@ MUTANTS = [
     Mutant("Hessian term kept in FOMAML", "learners.py", "steps, second_order=False)", "steps)", LEARNERS),
     Mutant("Reptile climbs", "learners.py", "(phi.detach() - predictor", "(-phi.detach() + predictor", LEARNERS),
     Mutant("iMAML's λ on the wrong side", "learners.py", "retain_graph=True)[0] / lam", "retain_graph=True)[0] * lam", LEARNERS),
+    Mutant("set learner's mean taken off the query alone", "learners.py", "features - middle)", "features)", LEARNERS),
+    Mutant("CKA of features that are not centred", "similarity.py", "part - part.mean(-2, keepdim=True)", "1 * part", FORMULAS),
     Mutant("support left in the query", "tasks.py", "rest[support] = False", "rest[support[:0]] = False",
            "tests/test_training.py"),
     Mutant("batches not shuffled", "training.py", "torch.randperm(count, generator=generator)", "torch.arange(count)",

@@ -8,6 +8,7 @@ from metautil.plots.convolution import convolution_window
 from metautil.plots.episodes import episodes
 from metautil.plots.explorer import explorer
 from metautil.plots.few_shot import companions, disturbed_support, inner_steps, task_supply, ways_and_shots
+from metautil.plots.meta_features import centres, embedding_map, layer_changes, roughly
 from metautil.plots.quadratics import bowl_descent, parabola_descent
 from metautil.plots.risks import constant_risks, gap, risk_draws, risk_surface
 from metautil.plots.sinusoids import adapting, few_tasks, kernels, pooled_waves
@@ -22,6 +23,7 @@ __all__ = [
     "alphabets",
     "augmentations",
     "bowl_descent",
+    "centres",
     "companions",
     "confusion",
     "constant_risks",
@@ -30,6 +32,7 @@ __all__ = [
     "dented_front",
     "disturbed_support",
     "driven_training",
+    "embedding_map",
     "episodes",
     "explorer",
     "few_tasks",
@@ -39,10 +42,12 @@ __all__ = [
     "images",
     "inner_steps",
     "kernels",
+    "layer_changes",
     "parabola_descent",
     "pooled_waves",
     "risk_draws",
     "risk_surface",
+    "roughly",
     "stability_map",
     "still",
     "stored_sweep",
