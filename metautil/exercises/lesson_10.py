@@ -331,7 +331,7 @@ check_table = Exercise(
             lambda low, high, N, M: high - low ** (M - 1),
             (
                 "At how many ways was `low` measured?",
-                "The accuracy of a duel is at least low ** (1 / (N − 1)).",
+                "By (10.3), the accuracy of a duel is at most low ** (1 / (N − 1)).",
                 "Use the exponent (M − 1)/(N − 1).",
             ),
         ),
