@@ -29,8 +29,6 @@ WITH_HEAD = {
     "Reptile": ("P", SKY, ":"),
     "Meta-SGD": ("X", BLACK, (0, (6, 1))),
 }
-LEARNED_WITH = 3
-"""Inner steps that the learners of `WITH_HEAD` were meta-trained with."""
 STEPS = tuple(range(11))
 
 
@@ -57,8 +55,8 @@ def _redraw(line, band, places: Sequence[float], values: Sequence[Estimate]) -> 
 def ways_and_shots(results: Results) -> Scene:
     """Accuracy of learners that need no head, over ways at the chosen shots and over shots at the chosen ways.
 
-    The sliders set ``ways`` N, one of `WAYS`, and ``shots`` K, one of `SHOTS`. Learners with a head of five outputs, and the
-    pretrained network that is fine-tuned, are marked where they were measured.
+    The sliders set ``ways`` N, one of `WAYS`, and ``shots`` K, one of `SHOTS`. Learners that adapt parameters are marked
+    where they were measured.
 
     Parameters
     ----------
@@ -123,8 +121,7 @@ def ways_and_shots(results: Results) -> Scene:
 def inner_steps(results: Results) -> Scene:
     """Accuracy after k inner steps of the learners that adapt parameters, at five ways.
 
-    ``shots`` chooses "1" or "5" images a class, the slider ``steps`` sets k, one of `STEPS`. A dotted line stands at the
-    number of steps that the learners were meta-trained with.
+    ``shots`` chooses "1" or "5" images a class, the slider ``steps`` sets k, one of `STEPS`.
 
     Parameters
     ----------
@@ -136,7 +133,6 @@ def inner_steps(results: Results) -> Scene:
         xlabel="inner steps k", ylabel="query images read right (%)", xlim=(-0.2, 10.2), ylim=(0, 103)
     )
     axes.axhline(20, color=GREY, linestyle=":", linewidth=1.2, label="chance")
-    axes.axvline(LEARNED_WITH, color=GREY, linestyle="--", linewidth=1, label="steps in meta-training")
     styles = {**WITH_HEAD, "pretrained and fine-tuned": ("*", GREY, "-")}
     lines = {}
     for name, (mark, colour, style) in styles.items():
@@ -157,7 +153,7 @@ def inner_steps(results: Results) -> Scene:
 
     alt = (
         "Accuracy on the query sets against the number of inner steps, 0 to 10, one curve for each learner with its intervals. "
-        "A dashed line marks the three steps of meta-training, another line the chosen number of steps."
+        "A line marks the chosen number of steps."
     )
     return Scene(figure, [*(artist for pair in lines.values() for artist in pair), here], move, alt)
 
