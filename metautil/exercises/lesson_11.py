@@ -286,7 +286,7 @@ check_dual_ridge = Exercise(
             "λ is subtracted",
             lambda F, Y, lam, f: _ridge(F, Y, -lam, f),
             (
-                "What becomes of your answer as lam grows: smaller?",
+                "What becomes of your answer where lam is near an eigenvalue of FFᵀ?",
                 "A larger λ makes a smaller head.",
                 "Add λI to FFᵀ.",
             ),
