@@ -71,7 +71,7 @@ class Training(NamedTuple):
 
 TRAININGS = {
     "prototypes, 60 s": Training("prototypes", 60, 2, 2, 900, 0.008),
-    "prototypes, 5 min": Training("prototypes", 60, 2, 2, 4500, 0.008, bend=0.5),
+    "prototypes, 5 min": Training("prototypes", 60, 2, 2, 3300, 0.008, bend=0.5),
     "MAML, 5 min": Training("MAML", 20, 2, 2, 5000, 0.008),
     "fonts to handwriting, 60 s": Training("prototypes", 60, 2, 2, 900, 0.008, data="fonts"),
 }

@@ -193,14 +193,21 @@ def test_what_is_said_of_features_and_heads():
     for name in ("pretrained", "MAML"):  # lose by the squared distance, scaling makes it good
         assert rows[name, 1][1] < min(rows[name, 1][0], rows[name, 1][2]) - 0.02
     assert rows["random", 5][2] > max(rows["random", 5][:2]) + 0.03
-    assert abs(rows["pretrained", 1][0] - rows["MAML", 1][0]) < 0.03 and rows["pretrained", 5][0] > rows["MAML", 5][0]
+    for shots in (1, 5):  # about as good: the intervals overlap
+        ends = [
+            Store("meta_features").row(f"{name}, {shots} shot", "nearest centroid")["interval"]
+            for name in ("pretrained", "MAML")
+        ]
+        assert max(low for low, _ in ends) < min(high for _, high in ends)
 
 
 def test_what_is_said_of_adapting():
     at = lambda metric, name="MAML": mean(f"{name}, adapting", metric)  # noqa: E731
     assert 0 < at("3 steps, all layers") - at("3 steps, head only") < 0.05
     assert abs(at("10 steps, all layers") - at("10 steps, head only")) < 0.01
-    assert at("3 steps, all layers", "ANIL") < at("3 steps, head only", "ANIL") + 0.01
+    for steps in ("3 steps", "10 steps"):  # moving its blocks makes ANIL worse
+        assert at(f"{steps}, all layers", "ANIL") < at(f"{steps}, head only", "ANIL")
+    assert 0.02 < at("3 steps, all layers") - at("3 steps, head only", "ANIL") < 0.07
     assert mean("MAML, 1 shot", "nearest centroid") > at("3 steps, all layers")
     assert mean("MAML, 1 shot", "nearest centroid") > at("10 steps, all layers") - 0.005
     assert at("change, head") > 5 * max(at(f"change, {block}") for block in "123")
@@ -212,7 +219,7 @@ def test_what_is_said_of_the_black_box():
     assert 0 < at("set learner", "1 shot") - at("prototypes", "1 shot") < 0.05
     assert at("set learner", "10 shots") < at("prototypes", "10 shots") - 0.01
     gaps = [at(name, "training characters") - at(name, "1 shot") for name in ("prototypes", "set learner")]
-    assert min(gaps) > 0 and abs(gaps[0] - gaps[1]) < 0.02
+    assert 0 < gaps[0] < gaps[1] < gaps[0] + 0.02
     waves = [mean("set learner on waves", f"{points} points") for points in (5, 10, 20, 50)]
     assert waves == sorted(waves, reverse=True)
     assert 4.25 < mean("set learner on waves", "another task's points") < 6.6

@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 
 from metautil.exercises import Exercise, Mistake
-
-
-def _real(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def _whole(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=generator))
+from metautil.exercises.inputs import real, whole
 
 
 def _noise(generator: torch.Generator) -> float:
@@ -28,7 +21,7 @@ def _noise(generator: torch.Generator) -> float:
 
 def _recipe(generator: torch.Generator) -> tuple[float, int, int]:
     # not C = 2, at which two slips cancel; N larger than C, so that they are told apart
-    return 0.01 * _noise(generator), _whole(generator, 8, 40), _whole(generator, 3, 7)
+    return 0.01 * _noise(generator), whole(generator, 8, 40), whole(generator, 3, 7)
 
 
 check_same_steps = Exercise(
@@ -91,9 +84,9 @@ check_same_steps = Exercise(
 
 
 def _population(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float]:
-    width = _whole(generator, 2, 4)
-    root = _real(generator, width, width)
-    return _real(generator, width), _real(generator, width), root @ root.T + 0.2 * torch.eye(width), _noise(generator)
+    width = whole(generator, 2, 4)
+    root = real(generator, width, width)
+    return real(generator, width), real(generator, width), root @ root.T + 0.2 * torch.eye(width), _noise(generator)
 
 
 def _excess(theta: Tensor, theta_true: Tensor, S: Tensor) -> Tensor:
@@ -160,7 +153,7 @@ check_true_risk = Exercise(
 
 
 def _losses(generator: torch.Generator) -> tuple[Tensor]:
-    return (_real(generator, _whole(generator, 5, 12)).square(),)
+    return (real(generator, whole(generator, 5, 12)).square(),)
 
 
 check_spread = Exercise(
@@ -223,8 +216,8 @@ check_spread = Exercise(
 
 
 def _smoother(generator: torch.Generator) -> tuple[Tensor, float]:
-    count = _whole(generator, 4, 7)
-    return _real(generator, count, count) + torch.eye(count), _noise(generator)
+    count = whole(generator, 4, 7)
+    return real(generator, count, count) + torch.eye(count), _noise(generator)
 
 
 check_expected_gap = Exercise(

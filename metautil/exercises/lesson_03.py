@@ -6,22 +6,14 @@ import torch
 from torch import Tensor
 
 from metautil.exercises import Exercise, Mistake
-
-
-def _real(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def _whole(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=generator))
-
+from metautil.exercises.inputs import real, whole
 
 # Exercise 3.1: gradient of the empirical risk of linear regression
 
 
 def _line_inputs(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    count, width = _whole(generator, 3, 9), _whole(generator, 2, 4)
-    return _real(generator, width), _real(generator, count, width), _real(generator, count)
+    count, width = whole(generator, 3, 9), whole(generator, 2, 4)
+    return real(generator, width), real(generator, count, width), real(generator, count)
 
 
 def _line_gradient(theta: Tensor, x: Tensor, y_star: Tensor) -> Tensor:
@@ -88,14 +80,14 @@ check_line_gradient = Exercise(
 
 
 def _network_inputs(generator: torch.Generator) -> tuple[Tensor, ...]:
-    count, inputs, hidden, outputs = (_whole(generator, 2, 6) for _ in range(4))
+    count, inputs, hidden, outputs = (whole(generator, 2, 6) for _ in range(4))
     return (
-        _real(generator, count, inputs),
-        _real(generator, count, outputs),
-        _real(generator, inputs, hidden),
-        _real(generator, hidden),
-        _real(generator, hidden, outputs),
-        _real(generator, outputs),
+        real(generator, count, inputs),
+        real(generator, count, outputs),
+        real(generator, inputs, hidden),
+        real(generator, hidden),
+        real(generator, hidden, outputs),
+        real(generator, outputs),
     )
 
 
@@ -204,8 +196,8 @@ check_W1_gradient = Exercise(
 
 
 def _hessian(generator: torch.Generator) -> tuple[Tensor]:
-    width = _whole(generator, 2, 5)
-    root = _real(generator, width, width)
+    width = whole(generator, 2, 5)
+    root = real(generator, width, width)
     return (root @ root.T + 0.1 * torch.eye(width, dtype=torch.float64),)
 
 
@@ -273,9 +265,9 @@ check_largest_step = Exercise(
 
 
 def _ball_inputs(generator: torch.Generator) -> tuple[Tensor, Tensor, float, float]:
-    width = _whole(generator, 2, 5)
+    width = whole(generator, 2, 5)
     eta, beta = torch.rand(2, generator=generator, dtype=torch.float64).mul(0.8).add(0.1).tolist()
-    return _real(generator, width), _real(generator, width), eta, beta
+    return real(generator, width), real(generator, width), eta, beta
 
 
 def _ball(gradient: Tensor, velocity: Tensor, eta: float, beta: float) -> tuple[Tensor, Tensor]:

@@ -6,23 +6,12 @@ import torch
 from torch import Tensor
 
 from metautil.exercises import Exercise, Mistake
-
-
-def _real(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def _whole(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=generator))
-
-
-def _share(generator: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * torch.rand(1, generator=generator, dtype=torch.float64).item()
+from metautil.exercises.inputs import real, share, whole
 
 
 def _curved(generator: torch.Generator, width: int) -> Tensor:
     """A symmetric positive definite matrix with eigenvalues of order one."""
-    root = _real(generator, width, width + 4)
+    root = real(generator, width, width + 4)
     return root @ root.T / (width + 4) + 0.3 * torch.eye(width, dtype=torch.float64)
 
 
@@ -32,7 +21,7 @@ check_printed_lam = Exercise(
     number="4.1",
     call="answer_1(lam, eta) with two positive numbers",
     reference=lambda lam, eta: eta * lam,
-    inputs=lambda generator: (_share(generator, 0.2, 5), _share(generator, 0.01, 0.8)),
+    inputs=lambda generator: (share(generator, 0.2, 5), share(generator, 0.01, 0.8)),
     mistakes=(
         Mistake(
             "λ has been handed on unchanged; in the printed rule it would weigh λ/η",
@@ -79,10 +68,10 @@ check_printed_lam = Exercise(
 
 
 def _two_lines(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
-    width = _whole(generator, 2, 4)
-    N, N_T = width + _whole(generator, 10, 14), width + _whole(generator, 4, 8)
+    width = whole(generator, 2, 4)
+    N, N_T = width + whole(generator, 10, 14), width + whole(generator, 4, 8)
     sizes = ((N, width), (N,), (N_T, width), (N_T,))
-    return (*(_real(generator, *size) for size in sizes), _share(generator, 0.3, 4))
+    return (*(real(generator, *size) for size in sizes), share(generator, 0.3, 4))
 
 
 def _joint(w_D: float, w_T: float, x_D: Tensor, y_D: Tensor, x_T: Tensor, y_T: Tensor) -> Tensor:
@@ -160,10 +149,10 @@ check_joint_minimiser = Exercise(
 
 
 def _two_bowls(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, float, float]:
-    width = _whole(generator, 2, 4)
+    width = whole(generator, 2, 4)
     H_D, H_T = _curved(generator, width), _curved(generator, width)
-    eta, lam = _share(generator, 0.02, 0.3), _share(generator, 0.4, 3)
-    return H_D, _real(generator, width), H_T, _real(generator, width), eta, lam
+    eta, lam = share(generator, 0.02, 0.3), share(generator, 0.4, 3)
+    return H_D, real(generator, width), H_T, real(generator, width), eta, lam
 
 
 def _ends_at(w_D: float, w_T: float, H_D: Tensor, b_D: Tensor, H_T: Tensor, b_T: Tensor) -> Tensor:
@@ -231,7 +220,7 @@ check_printed_limit = Exercise(
 
 def _pairs(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """200 pairs (η, λ) up to and beyond the edges of every plausible region, none within a thousandth of an edge."""
-    width = _whole(generator, 2, 4)
+    width = whole(generator, 2, 4)
     H_D, H_T = _curved(generator, width), _curved(generator, width)
     shares = 1.3 * torch.rand(2, 200, generator=generator, dtype=torch.float64) + 0.01
     etas, lams = (2 * share / _top(H) for share, H in zip(shares, (H_D, H_T), strict=True))

@@ -9,22 +9,14 @@ import torch
 from torch import Tensor
 
 from metautil.exercises import Exercise, Mistake
-
-
-def _whole(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=generator))
-
-
-def _real(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
+from metautil.exercises.inputs import real, whole
 
 # Exercise 5.1: from a camera to a network
 
 
 def _photographs(generator: torch.Generator) -> tuple[Tensor]:
     """Grey images, 0..254: not one is as bright as can be, so that dividing by the brightest pixel shows."""
-    N, height = _whole(generator, 3, 6), _whole(generator, 4, 7)
+    N, height = whole(generator, 3, 6), whole(generator, 4, 7)
     return (torch.randint(0, 255, (N, height, height + 2), generator=generator, dtype=torch.uint8),)
 
 
@@ -116,7 +108,7 @@ check_to_tensor = Exercise(
 
 def _drawn_classes(generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """A task's classes, not in ascending order, and the class of each of its images, in random order."""
-    ways = _whole(generator, 4, 6)
+    ways = whole(generator, 4, 6)
     classes = torch.randperm(50, generator=generator)[:ways] + 7
     if bool((classes.diff() > 0).all()):
         classes = classes.flip(0)
@@ -189,9 +181,9 @@ check_relabel = Exercise(
 
 
 def _sizes(generator: torch.Generator) -> tuple[int, int, int, int, int]:
-    K, Q = _whole(generator, 1, 3), _whole(generator, 2, 3)  # one of them above 1, or order would not show
-    N = _whole(generator, 2, 4)
-    return N + _whole(generator, 2, 5), K + Q + _whole(generator, 1, 4), N, K, Q
+    K, Q = whole(generator, 1, 3), whole(generator, 2, 3)  # one of them above 1, or order would not show
+    N = whole(generator, 2, 4)
+    return N + whole(generator, 2, 5), K + Q + whole(generator, 1, 4), N, K, Q
 
 
 check_count_tasks = Exercise(
@@ -281,15 +273,15 @@ check_count_tasks = Exercise(
 
 
 def _versions(generator: torch.Generator) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
-    m, N, d = _whole(generator, 3, 5), _whole(generator, 6, 9), _whole(generator, 2, 4)
-    theta = _real(generator, d)
+    m, N, d = whole(generator, 3, 5), whole(generator, 6, 9), whole(generator, 2, 4)
+    theta = real(generator, d)
 
     def model(x: Tensor) -> Tensor:
         if x.ndim != 2:
             raise ValueError(f"the model was given inputs of shape {tuple(x.shape)}; it maps (n, {d}) to (n,)")
         return torch.tanh(x @ theta.to(x.dtype))
 
-    return model, _real(generator, m, N, d), _real(generator, N)
+    return model, real(generator, m, N, d), real(generator, N)
 
 
 def _outputs(model: Callable[[Tensor], Tensor], copies: Tensor) -> Tensor:

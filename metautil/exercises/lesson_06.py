@@ -7,22 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metautil.exercises import Exercise, Mistake
-
-
-def _real(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def _whole(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=generator))
-
+from metautil.exercises.inputs import real, whole
 
 # Exercise 6.1: the size of a map
 
 
 def _sizes(generator: torch.Generator) -> tuple[int, int, int, int]:
-    height = _whole(generator, 8, 20)
-    return height, height + _whole(generator, 1, 9), _whole(generator, 4, 7), _whole(generator, 2, 3)
+    height = whole(generator, 8, 20)
+    return height, height + whole(generator, 1, 9), whole(generator, 4, 7), whole(generator, 2, 3)
 
 
 check_map_size = Exercise(
@@ -94,8 +86,8 @@ check_convolution = Exercise(
     call="answer_2(x, w) with shapes (h, w') and (3, 3)",
     reference=_slid,
     inputs=lambda generator: (
-        _real(generator, _whole(generator, 4, 6), _whole(generator, 7, 9)),
-        _real(generator, 3, 3),
+        real(generator, whole(generator, 4, 6), whole(generator, 7, 9)),
+        real(generator, 3, 3),
     ),
     mistakes=(
         Mistake(
@@ -152,8 +144,8 @@ check_convolution = Exercise(
 
 
 def _scored(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    classes, count = _whole(generator, 4, 7), _whole(generator, 5, 9)
-    return _real(generator, count, classes), torch.randint(0, classes, (count,), generator=generator)
+    classes, count = whole(generator, 4, 7), whole(generator, 5, 9)
+    return real(generator, count, classes), torch.randint(0, classes, (count,), generator=generator)
 
 
 def _distances(scores: Tensor, labels: Tensor) -> Tensor:
@@ -233,8 +225,8 @@ check_one_hot_risk = Exercise(
 
 def _read(generator: torch.Generator) -> tuple[Tensor, Tensor, int]:
     """Every class occurs in both tensors; classes differ in size, and some are read too often."""
-    classes = _whole(generator, 3, 5)
-    sizes = [_whole(generator, 4, 6) + 5 * c for c in range(classes)]
+    classes = whole(generator, 3, 5)
+    sizes = [whole(generator, 4, 6) + 5 * c for c in range(classes)]
     true = torch.arange(classes).repeat_interleave(torch.tensor(sizes))
     read = true.clone()
     slips = torch.rand(len(true), generator=generator) < 0.4

@@ -8,23 +8,12 @@ import torch
 from torch import Tensor
 
 from metautil.exercises import Exercise, Mistake
-
-
-def _real(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def _whole(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=generator))
-
-
-def _share(generator: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * torch.rand(1, generator=generator, dtype=torch.float64).item()
+from metautil.exercises.inputs import real, share, whole
 
 
 def _curved(generator: torch.Generator, *shape: int) -> Tensor:
     """Symmetric positive definite matrices (..., p, p) with eigenvalues from 0.2 to 2, for a shape (..., p)."""
-    axes = torch.linalg.qr(_real(generator, *shape, shape[-1])).Q
+    axes = torch.linalg.qr(real(generator, *shape, shape[-1])).Q
     values = 0.2 + 1.8 * torch.rand(*shape, generator=generator, dtype=torch.float64)
     return axes * values.unsqueeze(-2) @ axes.mT
 
@@ -38,9 +27,9 @@ def _left(A: Tensor, alpha: float, steps: int) -> Tensor:
 
 
 def _bowl(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float, int]:
-    p = _whole(generator, 2, 4)
-    steps = _whole(generator, 2, 4)
-    return _curved(generator, p), _real(generator, p), _real(generator, p), _share(generator, 0.1, 0.4), steps
+    p = whole(generator, 2, 4)
+    steps = whole(generator, 2, 4)
+    return _curved(generator, p), real(generator, p), real(generator, p), share(generator, 0.1, 0.4), steps
 
 
 def _height(A: Tensor, away: Tensor, half: float = 0.5) -> Tensor:
@@ -118,9 +107,9 @@ check_adapted_risk = Exercise(
 
 
 def _two_sets(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, float]:
-    p = _whole(generator, 2, 4)
-    support = _curved(generator, p), _real(generator, p)
-    return (*support, _curved(generator, p), _real(generator, p), _real(generator, p), _share(generator, 0.2, 0.4))
+    p = whole(generator, 2, 4)
+    support = _curved(generator, p), real(generator, p)
+    return (*support, _curved(generator, p), real(generator, p), real(generator, p), share(generator, 0.2, 0.4))
 
 
 def _chain(
@@ -199,8 +188,8 @@ check_meta_gradient = Exercise(
 
 
 def _spring(generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
-    p = _whole(generator, 2, 4)
-    return _curved(generator, p), _real(generator, p), _share(generator, 1.3, 3)
+    p = whole(generator, 2, 4)
+    return _curved(generator, p), real(generator, p), share(generator, 1.3, 3)
 
 
 check_implicit_gradient = Exercise(
@@ -272,9 +261,9 @@ check_implicit_gradient = Exercise(
 
 
 def _family(generator: torch.Generator) -> tuple[Tensor, Tensor, float, int]:
-    tasks, p = _whole(generator, 3, 5), _whole(generator, 2, 4)
-    alpha, steps = _share(generator, 0.2, 0.4), _whole(generator, 2, 3)
-    return _curved(generator, tasks, p), _real(generator, tasks, p), alpha, steps
+    tasks, p = whole(generator, 3, 5), whole(generator, 2, 4)
+    alpha, steps = share(generator, 0.2, 0.4), whole(generator, 2, 3)
+    return _curved(generator, tasks, p), real(generator, tasks, p), alpha, steps
 
 
 def _weighted(W: Tensor, c: Tensor) -> Tensor:
@@ -346,8 +335,8 @@ check_best_start = Exercise(
 
 
 def _two_functions(generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
-    points = _whole(generator, 5, 9)
-    return _real(generator, points), _real(generator, points), _share(generator, 0.3, 4)
+    points = whole(generator, 5, 9)
+    return real(generator, points), real(generator, points), share(generator, 0.3, 4)
 
 
 def _error(blend: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Tensor, Tensor, float], Tensor]:
@@ -417,8 +406,8 @@ check_weighted_error = Exercise(
 def _noisy_wave(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Support x and y with noise, so that a needless feature changes the answer; query x."""
     x, x_query = (10 * torch.rand(n, generator=generator, dtype=torch.float64) - 5 for n in (10, 6))
-    wave = 3 * torch.sin(x - 3 * _share(generator, 0, 1))
-    return x, wave + 0.5 * _real(generator, 10), x_query
+    wave = 3 * torch.sin(x - 3 * share(generator, 0, 1))
+    return x, wave + 0.5 * real(generator, 10), x_query
 
 
 def _fitted(features: Callable[[Tensor], list[Tensor]]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
@@ -495,10 +484,10 @@ check_floor = Exercise(
 
 def _draw_toy(generator: torch.Generator) -> tuple[float, float, float, float]:
     return (
-        _share(generator, 0.4, 1.5),
-        _share(generator, -1.5, -0.4),
-        _share(generator, 1, 3),
-        _share(generator, 0.05, 0.3),
+        share(generator, 0.4, 1.5),
+        share(generator, -1.5, -0.4),
+        share(generator, 1, 3),
+        share(generator, 0.05, 0.3),
     )
 
 
@@ -581,14 +570,14 @@ check_small_step = Exercise(
 
 
 def _draw_step(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, float]:
-    points, support, p = (_whole(generator, low, low + 3) for low in (3, 4, 5))
-    rows = _real(generator, points, p), _real(generator, support, p)
+    points, support, p = (whole(generator, low, low + 3) for low in (3, 4, 5))
+    rows = real(generator, points, p), real(generator, support, p)
     return (
         *rows,
-        _real(generator, points),
-        _real(generator, support),
-        _real(generator, support),
-        _share(generator, 0.1, 0.9),
+        real(generator, points),
+        real(generator, support),
+        real(generator, support),
+        share(generator, 0.1, 0.9),
     )
 
 

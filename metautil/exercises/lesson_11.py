@@ -6,26 +6,19 @@ import torch
 from torch import Tensor
 
 from metautil.exercises import Exercise, Mistake
+from metautil.exercises.inputs import real, whole
 from metautil.similarity import linear_cka
-
-
-def _real(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def _positive(generator: torch.Generator, *shape: int) -> Tensor:
     return 0.2 + torch.rand(*shape, generator=generator, dtype=torch.float64)
 
 
-def _whole(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=generator))
-
-
 # Exercise 11.1: prototypes as a head
 
 
 def _centres(generator: torch.Generator) -> tuple[Tensor]:
-    return (_real(generator, _whole(generator, 3, 5), _whole(generator, 6, 8)),)
+    return (real(generator, whole(generator, 3, 5), whole(generator, 6, 8)),)
 
 
 def _head(centres: Tensor, weights: float = 2, biases: float = -1) -> Tensor:
@@ -92,9 +85,9 @@ check_prototype_head = Exercise(
 
 
 def _moved(generator: torch.Generator) -> tuple[Tensor, Tensor, list[int]]:
-    sizes = [_whole(generator, 2, 6) for _ in range(4)]
-    before = _real(generator, sum(sizes))
-    return before, before + 0.3 * _real(generator, sum(sizes)), sizes
+    sizes = [whole(generator, 2, 6) for _ in range(4)]
+    before = real(generator, sum(sizes))
+    return before, before + 0.3 * real(generator, sum(sizes)), sizes
 
 
 def _by_layer(top: Tensor, bottom: Tensor, sizes: list[int]) -> Tensor:
@@ -163,7 +156,7 @@ check_layer_changes = Exercise(
 
 
 def _two_positive(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    size = _whole(generator, 3, 6)
+    size = whole(generator, 3, 6)
     return _positive(generator, size), _positive(generator, size)
 
 
@@ -231,9 +224,9 @@ check_relative_entropy = Exercise(
 
 
 def _few(generator: torch.Generator) -> tuple[Tensor, Tensor, float, Tensor]:
-    N, d, C = _whole(generator, 3, 5), _whole(generator, 6, 9), 2
+    N, d, C = whole(generator, 3, 5), whole(generator, 6, 9), 2
     lam = _positive(generator, 1).item()
-    return _real(generator, N, d), _real(generator, N, C), lam, _real(generator, 4, d)
+    return real(generator, N, d), real(generator, N, C), lam, real(generator, 4, d)
 
 
 def _ridge(F: Tensor, Y: Tensor, lam: float, f: Tensor) -> Tensor:
@@ -286,7 +279,7 @@ check_dual_ridge = Exercise(
             "λ is subtracted",
             lambda F, Y, lam, f: _ridge(F, Y, -lam, f),
             (
-                "What becomes of your answer as lam grows: smaller?",
+                "What becomes of your answer where lam is near an eigenvalue of FFᵀ?",
                 "A larger λ makes a smaller head.",
                 "Add λI to FFᵀ.",
             ),
@@ -300,8 +293,8 @@ check_dual_ridge = Exercise(
 
 
 def _looked_at(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    w, N = _whole(generator, 3, 5), _whole(generator, 6, 8)
-    return _real(generator, 4, w), _real(generator, N, w), _real(generator, N, 2)
+    w, N = whole(generator, 3, 5), whole(generator, 6, 8)
+    return real(generator, 4, w), real(generator, N, w), real(generator, N, 2)
 
 
 def _attention(query: Tensor, keys: Tensor, values: Tensor, scale: float | None = None, axis: int = 1) -> Tensor:
@@ -369,8 +362,8 @@ check_attention = Exercise(
 
 
 def _two_views(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    N = _whole(generator, 8, 12)
-    return _real(generator, N, 3) + 0.5, _real(generator, N, 4) - 0.3
+    N = whole(generator, 8, 12)
+    return real(generator, N, 3) + 0.5, real(generator, N, 4) - 0.3
 
 
 def _cka(A: Tensor, B: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def centres(points: Tensor) -> Scene:
         (lines[name],) = axes.plot([], [], style, color=colour, linewidth=1.6)
         (marks[name],) = axes.plot([], [], mark, color=colour, markersize=8, markeredgecolor=BLACK)
         axes.plot([], [], style + mark, color=colour, label=name)
-    axes.legend(loc="upper right", bbox_to_anchor=(0.8, 1), fontsize=9)
+    axes.legend(loc="upper left", bbox_to_anchor=(0.2, 1), fontsize=9)  # where no curve comes
 
     def move(far: float) -> str:
         f = np.append(points.numpy(), far)
