@@ -13,14 +13,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import weakref
-from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import ipywidgets
-from IPython.display import display
 
-from metautil.sliders import LIVE, STILL, WIDGET_VIEW, Control, Panel, Scene
+from metautil.sliders import LIVE, Control, Panel, Scene
 
 PAUSE = 0.01
 """Seconds between two ticks in which the kernel is free for other work."""
@@ -208,10 +206,4 @@ def drive(
     panel = Drive(scene, start, advance, limit, controls)
     lines = panel.follow(script)
     panel.widget.add_class("metautil-drive")
-    faces = {
-        WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": panel.widget.model_id},
-        "image/png": b64encode(panel._draw(STILL)[0]).decode("ascii"),
-        "text/plain": "\n".join(lines),
-    }
-    width, height = scene.figure.canvas.get_width_height()
-    display(faces, raw=True, metadata={"image/png": {"alt": scene.alt, "width": width, "height": height}})
+    panel.publish("\n".join(lines))

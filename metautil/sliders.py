@@ -521,6 +521,16 @@ class Panel:
                     self.boxes[name].value = write(value)
                     self.bars[name].value = self._nearest(name)
 
+    def publish(self, text: str) -> None:
+        """Display the panel as one output with three faces: the live widget, its present picture, and ``text``."""
+        faces = {
+            WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id},
+            "image/png": b64encode(self._draw(STILL)[0]).decode("ascii"),
+            "text/plain": text,
+        }
+        width, height = self.scene.figure.canvas.get_width_height()
+        display(faces, raw=True, metadata={"image/png": {"alt": self.scene.alt, "width": width, "height": height}})
+
 
 def _address(png: bytes) -> bytes:
     """The picture as a data address, which the browser reads sooner than the blob that it would make of bytes."""
@@ -553,11 +563,4 @@ def show(scene: Scene, **sliders: Control) -> None:
         given = ", ".join(sliders) or "none"
         raise TypeError(f"show: sliders {given}; the scene's move takes {takes} ({error}).") from None
     panel = Panel(scene, sliders)
-    still, line = panel._draw(STILL)
-    faces = {
-        WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": panel.widget.model_id},
-        "image/png": b64encode(still).decode("ascii"),
-        "text/plain": line,
-    }
-    width, height = scene.figure.canvas.get_width_height()
-    display(faces, raw=True, metadata={"image/png": {"alt": scene.alt, "width": width, "height": height}})
+    panel.publish(panel.line)

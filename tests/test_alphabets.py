@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import distance_transform_edt
 
 from metautil import plots
 from metautil.datasets import font_alphabets, fonts
@@ -17,6 +18,10 @@ from metautil.tasks import Alphabets, Data, few_shot_tasks, rotations
 
 # SHA-256 of the images of font_alphabets(), by version. If they are meant to change, raise fonts.ALPHABETS_VERSION.
 FONT_ALPHABETS = {1: "7297dc3a53a98d39254c976278a6ef63469f48278d847e44ca5a71c8ee0c241d"}
+
+PEN_ALPHABETS = {
+    1: "7f82ea47ef40f6b8da1a5d47746cdd3135d3e8ac30afbb50768d2304109df8bd"
+}  # one image a letter, drawn by a pen
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,29 @@ def test_counts_shapes_and_types(alphabets):
 
 def test_they_are_the_same_everywhere(alphabets):
     assert hashlib.sha256(alphabets.x.numpy().tobytes()).hexdigest() == FONT_ALPHABETS[fonts.ALPHABETS_VERSION]
+
+
+@pytest.fixture(scope="module")
+def by_pen():
+    return font_alphabets(per_class=1, pen=True)
+
+
+def test_letters_drawn_by_a_pen_are_the_same_letters_in_thinner_lines(alphabets, by_pen):
+    assert (by_pen.characters, by_pen.names) == (alphabets.characters, alphabets.names)
+    assert all(torch.equal(by_pen.parts[part], alphabets.parts[part]) for part in alphabets.parts)
+    assert (by_pen.x.flatten(1) > 0).any(1).all(), "an image without ink"
+    assert hashlib.sha256(by_pen.x.numpy().tobytes()).hexdigest() == PEN_ALPHABETS[fonts.ALPHABETS_VERSION]
+
+
+def test_the_middle_line_of_a_bar_runs_along_its_middle():
+    """A bar 0.25 em thick and 1 em long, 16 by 64 pixels: no point of the line is far from its axis, and it has both ends."""
+    ink = np.zeros((fonts.CANVAS, fonts.CANVAS), dtype=bool)
+    ink[40:56, 16:80] = True
+    distance = np.where(ink, distance_transform_edt(ink) - 0.5, 0.5 - distance_transform_edt(~ink))
+    line = fonts.middle_lines(distance[None] / fonts.PIXELS_PER_EM)[0]
+    rows, columns = np.nonzero(line == 0)
+    assert set(rows) <= {47, 48} and columns.min() < 16 + 10 and columns.max() > 80 - 11
+    assert line[47, 10] == pytest.approx(-(columns.min() - 10) / fonts.PIXELS_PER_EM)
 
 
 def test_characters_are_letters_of_their_alphabet_and_composed_of_no_others(alphabets):

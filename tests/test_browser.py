@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import nbformat
@@ -35,7 +35,7 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 def has_sliders(notebook: Path) -> bool:
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     tagged = ["".join(cell["source"]) for cell in cells if "figure" in cell["metadata"].get("tags", [])]
-    return any(re.search(r"\b(?:show|drive)\(", source) for source in tagged)
+    return any(re.search(r"\b(?:show|drive|draw_your_own)\(", source) for source in tagged)
 
 
 NOTEBOOKS = [path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if has_sliders(path)]
@@ -145,6 +145,19 @@ drive(scene, lambda: (0.0,), advance, [Leg(5, {"eta": 0.5})], limit=400,
 """,
 ]
 
+# A learner that compares pixels.
+DRAW = [
+    """
+import torch
+from metautil.drawing import DrawingPanel, drawings
+
+def adapt(support):
+    return lambda x: -torch.cdist(x.flatten(1), support.x.flatten(1))
+board = DrawingPanel(adapt, [*drawings().examples, drawings().queries[2]])
+""",
+    "board.publish(board.summary())",
+]
+
 
 @pytest.fixture(scope="module")
 def browser() -> None:
@@ -222,6 +235,17 @@ class Seen:
         box = self.area.bounding_box()
         for position, (right, down) in enumerate(places):
             self.page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"], steps=8)
+            if position == 0:
+                self.page.mouse.down()
+        self.page.mouse.up()
+
+    def stroke(self, cell: int, *places: tuple[float, float]) -> None:
+        """Draw a stroke in one of the cells for drawings; shares of the cell, from the left and from the top."""
+        paper = self.panel.locator("canvas").nth(cell)
+        paper.scroll_into_view_if_needed()
+        box = paper.bounding_box()
+        for position, (right, down) in enumerate(places):
+            self.page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"], steps=3)
             if position == 0:
                 self.page.mouse.down()
         self.page.mouse.up()
@@ -321,6 +345,45 @@ def choose(seen: Seen, choice: int) -> None:
     assert seen.message.inner_text() == ""
 
 
+CHARACTERS = (
+    [[(0.2, 0.2), (0.8, 0.8)], [(0.8, 0.2), (0.2, 0.8)]],  # a cross
+    [[(0.1, 0.5), (0.9, 0.5)]],  # a level line
+    [[(0.5, 0.1), (0.5, 0.9)]],  # an upright one
+    [[(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.2)]],  # a box
+    [[(0.2, 0.2), (0.2, 0.8), (0.8, 0.8)]],  # a corner
+)
+
+
+def draw(seen: Seen, read: Sequence[int] = ()) -> None:
+    """Clear all cells, draw five characters with the mouse and some again as the sixth, clear one cell, and go back.
+
+    ``read`` are the characters that are drawn again, numbers from 1, of which the learner is to name each.
+    """
+    start, panel = seen.look(), seen.panel
+    assert "the sixth drawing is character" in start[0]
+    panel.get_by_role("button", name="Clear all").click()
+    assert seen.wait(start[0])[0].startswith("still to draw (6 of 6): character 1, character 2,")
+    for cell, strokes in enumerate(CHARACTERS):
+        for stroke in strokes:
+            seen.stroke(cell, *stroke)
+    for again, character in enumerate(read or (5,)):
+        if again:
+            panel.get_by_role("button", name="Clear the sixth drawing").click()
+        panel.get_by_text("still to draw (1 of 6): the sixth drawing").wait_for()
+        for stroke in CHARACTERS[character - 1]:  # smaller, and elsewhere
+            seen.stroke(5, *((0.3 + 0.6 * x, 0.1 + 0.6 * y) for x, y in stroke))
+        panel.get_by_text(f"the sixth drawing is character {character if read else ''}").wait_for()
+    drawn = seen.look()
+    assert inside_changed(start[1], drawn[1])
+    panel.screenshot(path=SCREENSHOTS / "draw.png")
+    panel.get_by_role("button", name="Clear character 2").click()
+    cleared = seen.wait(drawn[0])[0]
+    assert cleared == "still to draw (1 of 6): character 2"
+    panel.get_by_role("button", name="Saved drawings").click()
+    back = seen.wait(cleared)
+    assert back[0] == start[0] and np.array_equal(back[1], start[1]) and seen.message.inner_text() == ""
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_in_lab(notebook: Path, lab: Lab, chromium: Chromium) -> None:
     shutil.copy(notebook, lab.folder / notebook.name)
@@ -330,6 +393,10 @@ def test_a_notebook_in_lab(notebook: Path, lab: Lab, chromium: Chromium) -> None
         page.locator(".metautil-widget").first.wait_for()
         for position in range(page.locator(".metautil-widget").count()):
             seen = Seen(page, position)
+            if seen.panel.locator("xpath=self::*[contains(@class, 'metautil-drawing')]").count():
+                draw(seen)
+                seen.panel.screenshot(path=SCREENSHOTS / f"{notebook.stem}_panel_{position + 1}.png")
+                continue
             if seen.panel.locator("xpath=self::*[contains(@class, 'metautil-drive')]").count():
                 run_for_a_while(seen)
                 seen.panel.screenshot(path=SCREENSHOTS / f"{notebook.stem}_panel_{position + 1}.png")
@@ -429,6 +496,43 @@ def test_a_point_is_dragged_in_lab(lab: Lab, chromium: Chromium) -> None:
         back = seen.wait(line)
         assert back[0] == start[0] and np.array_equal(back[1], start[1])
     assert chromium.outside() == []
+
+
+def test_drawings_are_named_in_lab(lab: Lab, chromium: Chromium) -> None:
+    """Where the mouse goes there is ink, to the edge at most; each character is named as meant; the keyboard clears."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in DRAW])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, lab.folder / "draw.ipynb")
+    with run_notebook(chromium, lab, "draw.ipynb") as page:
+        page.locator("canvas").nth(5).wait_for()
+        assert errors(page) == []
+        seen = Seen(page)
+        start = seen.look()
+        draw(seen, read=(1, 2, 3, 4, 5))
+
+        def inked() -> list[bool]:
+            """Whether there is ink in the middle of the first cell, beside it, and in its corner."""
+            return page.locator("canvas").first.evaluate(
+                """canvas => [[0.5, 0.5], [0.7, 0.5], [0.02, 0.02]].map(([x, y]) => canvas.getContext('2d')
+                    .getImageData(Math.round(x * canvas.width), Math.round(y * canvas.height), 1, 1).data[3] > 0)"""
+            )
+
+        seen.panel.get_by_role("button", name="Clear all").click()
+        line = seen.wait(start[0])[0]
+        assert inked() == [False, False, False]
+        seen.stroke(0, (0.5, 0.5), (-0.4, -0.4))  # past the corner
+        line = seen.wait(line)[0]
+        assert inked() == [True, False, True] and line.startswith("still to draw (5 of 6): character 2,")
+        stroke = json.loads(ask(page, "import json; print(json.dumps(board.pad.drawings[0]))")[0])
+        assert len(stroke) == 1 and stroke[0][0] == pytest.approx([0.5, 0.5], abs=0.01) and stroke[0][-1] == [0, 0]
+        seen.panel.get_by_role("button", name="Clear character 1").focus()
+        page.keyboard.press("Enter")
+        assert seen.wait(line)[0].startswith("still to draw (6 of 6): character 1,") and inked() == [False] * 3
+        tops = [page.locator("canvas").nth(cell).bounding_box()["y"] for cell in range(6)]
+        assert max(tops) - min(tops) < 1, "the cells stand side by side"
+        assert seen.message.inner_text() == "" and errors(page) == []
+    assert chromium.outside() == []
+    assert lab.refused() == []
 
 
 def ask(page: object, code: str) -> tuple[str, float]:

@@ -8,7 +8,7 @@ import itertools
 import pytest
 from matplotlib.figure import Figure
 
-from metautil import driving
+from metautil import sliders
 from metautil.driving import Drive, Leg, drive
 from metautil.sliders import WIDGET_VIEW, Scene, Slider
 
@@ -126,7 +126,7 @@ def test_a_process_that_refuses_keeps_its_state_and_is_told():
 
 def test_drive_displays_one_output_whose_text_has_a_line_a_leg(monkeypatch):
     shown = []
-    monkeypatch.setattr(driving, "display", lambda faces, **options: shown.append((faces, options)))
+    monkeypatch.setattr(sliders, "display", lambda faces, **options: shown.append((faces, options)))
     script = [Leg(3, {}), Leg(2, {"eta": 0.5})]
     for _ in range(2):
         drive(scene(), lambda: (0.0,), advance, script, limit=50, eta=ETA)

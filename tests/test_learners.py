@@ -487,6 +487,31 @@ def test_conv4_is_the_network_of_few_shot_papers(gain, generator):
     assert all((model.unpack(gradient)[f"{block}.gain"] != 0).all() for block in range(1, 5))
 
 
+@pytest.mark.parametrize("count", [4, AT_ONCE + 1], ids=["few", "many"])
+def test_a_reference_gives_batch_norm_its_statistics(count, generator):
+    """As PyTorch's own network normalises with means and variances measured on the reference alone, for each task."""
+    given = torch.randn(2, count, 1, 16, 16, generator=generator)
+    model = conv4(3, channels=(2, 3, 4, 5), inputs=(1, 16, 16), reference=given)
+    thetas = torch.stack([model.init(generator) for _ in range(2)])
+    x = torch.randn(2, 6, 1, 16, 16, generator=generator)
+    for theta, own, images, scores in zip(thetas, given, x, model(thetas, x), strict=True):
+        weights = model.unpack(theta)
+        for block in range(1, 5):
+            own, images = (F.conv2d(part, weights[f"{block}.weight"], padding=1) for part in (own, images))
+            mean, variance = own.mean((0, 2, 3)), own.var((0, 2, 3), correction=0)
+            shape = weights[f"{block}.gain"], weights[f"{block}.bias"], False, 0.0, models.EPSILON
+            own, images = (F.max_pool2d(F.batch_norm(p, mean, variance, *shape).relu(), 2) for p in (own, images))
+        expected = images.flatten(1) @ weights["head.weight"] + weights["head.bias"]
+        assert torch.allclose(scores, expected, atol=1e-12)
+    one = conv4(3, channels=(2, 3, 4, 5), inputs=(1, 16, 16), reference=given[0])
+    assert torch.allclose(one(thetas[0], x[0, :1]), one(thetas[0], x[0])[:1], atol=1e-12)
+
+
+def test_widths_of_the_blocks_are_four():
+    with pytest.raises(ValueError, match=r"channels = \(8, 16\).*four"):
+        conv4(channels=(8, 16))
+
+
 def test_embedding_is_the_model_without_its_head(generator):
     model = conv4(3, channels=2, inputs=(1, 16, 16))
     theta, x = model.init(generator), torch.randn(5, 1, 16, 16, generator=generator)

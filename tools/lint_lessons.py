@@ -220,7 +220,7 @@ def figures(lesson: Lesson) -> list[str]:
     for cell in lesson.cells:
         if cell.cell_type == "code":
             tagged = "figure" in cell.metadata.get("tags", [])
-            slides = re.search(r"(?<!def )(?<!\w)(?:show|drive)\(", cell.source) is not None
+            slides = re.search(r"(?<!def )(?<!\w)(?:show|drive|draw_your_own)\(", cell.source) is not None
             if slides and not tagged:
                 problems.append(f"{_where(lesson, cell)}: a cell that shows sliders is tagged figure")
             if tagged and slides:

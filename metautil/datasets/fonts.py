@@ -293,7 +293,7 @@ def digit_counts(per_class: int) -> np.ndarray:
     return bitmap.reshape(n, 8, 4, 8, 4).sum(axis=(2, 4), dtype=np.uint8)
 
 
-def font_alphabets(folder: str | Path | None = None, per_class: int = 20) -> Alphabets:
+def font_alphabets(folder: str | Path | None = None, per_class: int = 20, pen: bool = False) -> Alphabets:
     """Over a thousand letters of thirteen alphabets, each as if drawn by several people: many small classes.
 
     The course's counterpart of Omniglot (Lake, Salakhutdinov & Tenenbaum 2015), from a typeface: DejaVu Sans, as
@@ -309,6 +309,9 @@ def font_alphabets(folder: str | Path | None = None, per_class: int = 20) -> Alp
         Where the cache file lies; `cache_root()` if not given.
     per_class : int
         Images of each character.
+    pen : bool
+        Whether the letters are drawn by a pen along the middle of their strokes (`middle_lines`), as people draw, in
+        place of being filled. Letters, alphabets and parts are the same.
 
     Returns
     -------
@@ -323,8 +326,8 @@ def font_alphabets(folder: str | Path | None = None, per_class: int = 20) -> Alp
     """
     if not isinstance(per_class, Integral) or per_class < 1:
         raise ValueError(f"per_class = {per_class!r}; pass a whole number of images per character, 1 or more.")
-    name = f"font_alphabets_{per_class:d}"
-    arrays = cached(name, ALPHABETS_VERSION, lambda: alphabet_images(per_class), folder)
+    name = f"font_alphabets_{'pen_' if pen else ''}{per_class:d}"
+    arrays = cached(name, ALPHABETS_VERSION, lambda: alphabet_images(per_class, pen), folder)
     alphabet = torch.as_tensor(arrays["alphabet"], dtype=torch.int64)
     names = tuple(ALPHABETS)
     split = {"training": META_TRAINING, "validation": META_VALIDATION, "test": META_TEST}
@@ -426,15 +429,40 @@ def _standardised(image: np.ndarray) -> np.ndarray:
     return flat / np.linalg.norm(flat)
 
 
-def alphabet_images(per_class: int) -> dict[str, np.ndarray]:
+def middle_lines(fields: np.ndarray) -> np.ndarray:
+    """Distance fields of the lines in the middle of the strokes: minus the distance to the nearest point of one, in em.
+
+    Inside a stroke the distance to the outline grows with slope 1, except where two points of the outline are equally
+    near: there is the middle. A line has no inside: all that lies within half a pen's width of it is ink, which is what
+    `Writers.thickness` then means.
+
+    Parameters
+    ----------
+    fields : ndarray
+        Distance fields of glyphs, shape (m, CANVAS, CANVAS).
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    slope = np.hypot(*np.gradient(fields, 1 / PIXELS_PER_EM, axis=(1, 2)))
+    middle = (fields > 0) & (slope < 0.6)  # in a right angle's corner it is 0.71: no spur grows into the corner
+    return np.stack([-distance_transform_edt(~line) for line in middle]) / PIXELS_PER_EM
+
+
+def alphabet_images(per_class: int, pen: bool = False) -> dict[str, np.ndarray]:
     """What the cache file of `font_alphabets` holds: ink (N, 28, 28) uint8, alphabet (C,), code points (C,)."""
     characters, alphabet, fields = distinct_letters()
     n = len(characters) * per_class
     which = np.repeat(np.arange(len(characters)), per_class)
     rng = np.random.Generator(np.random.PCG64(ALPHABETS_SEED))
-    writers = draw_writers(n, rng, slant=0.45, turn=0.3, stretch=0.2, warp=0.06, thickness=(-0.012, 0.035))
-    middle = rng.uniform(-0.08, 0.08, (n, 2))  # where the character stands, em
-    low, high = middle - ALPHABETS_WINDOW / 2, middle + ALPHABETS_WINDOW / 2
+    bent = {"slant": 0.45, "turn": 0.3, "stretch": 0.2}
+    if pen:
+        fields = middle_lines(fields)
+        writers = draw_writers(n, rng, **bent, warp=0.08, thickness=(0.014, 0.028))
+        middle, window = rng.uniform(-0.1, 0.1, (n, 2)), rng.uniform(0.9, 1.3, (n, 1))
+    else:
+        writers = draw_writers(n, rng, **bent, warp=0.06, thickness=(-0.012, 0.035))
+        middle, window = rng.uniform(-0.08, 0.08, (n, 2)), ALPHABETS_WINDOW  # where the character stands, em
+    low, high = middle - window / 2, middle + window / 2
 
     def render(start: int) -> np.ndarray:
         some = slice(start, start + 500)
