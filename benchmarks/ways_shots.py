@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ from metautil.learners import (
 from metautil.models import Model, conv4, embedding
 from metautil.risks import Loss, cross_entropy, empirical_risk
 from metautil.tasks import Alphabets, Data, Task, TaskFamily, few_shot_tasks
-from metautil.training import minibatches, train_epoch
+from metautil.training import minibatches, train_step
 from metautil.updates import adam
 
 CHANNELS = WIDTHS["MAML"]
@@ -55,7 +56,9 @@ WAYS, SHOTS = (2, 5, 10, 20), (1, 2, 5, 10)
 META_WAYS, META_QUERIES, META_TASKS, META_STEPS = 20, 1, 2, 300
 EPOCHS, BATCH, ETA = 2, 80, 0.01  # of pretraining
 WARM_UP = 20  # meta-steps in which the step size rises
-TASKS, MANY_WAYS_TASKS, QUERIES = 100, 40, 5
+TASKS, QUERIES = 200, 5
+STEPPING_TASKS = {(2, 1): 100, (2, 5): 40, (5, 1): 100, (5, 5): 40, (10, 1): 40, (10, 5): 20, (20, 1): 40, (20, 5): 20}
+"""Of learners that adapt parameters, by ways and shots: fewer than `TASKS`, for the processor's time."""
 AT_ONCE = 20
 """Test tasks taken at once: few, so that their images stay near the processor."""
 MOST = 10
@@ -81,12 +84,19 @@ class Testing(NamedTuple):
 PROTOTYPES, CENTROID, FINE_TUNED = "prototypes", "pretrained and nearest centroid", "pretrained and fine-tuned"
 SETTINGS = {
     "MAML": Setting(maml, 2.0, 1, 0.008),
-    "FOMAML": Setting(fomaml, 2.0, 1, 0.008),
+    "FOMAML": Setting(fomaml, 0.5, 4, 0.008),
     "ANIL": Setting(anil, 2.0, 1, 0.008),
     "Reptile": Setting(reptile, 0.5, 4, 0.004),
     "Meta-SGD": Setting(meta_sgd, 2.0, 1, 0.008),
 }
-TESTING = {name: Testing(0.1, 5) for name in SETTINGS} | {FINE_TUNED: Testing(0.2, 10)}
+TESTING = {
+    "MAML": Testing(0.05, 5),
+    "FOMAML": Testing(0.1, 10),
+    "ANIL": Testing(0.05, 5),
+    "Reptile": Testing(0.1, 10),
+    "Meta-SGD": Testing(0.05, 5),
+    FINE_TUNED: Testing(0.05, 10),  # of 1
+}
 PROTOTYPES_ETA = 0.008
 SERVED = {
     (ways, shots): [PROTOTYPES, CENTROID, *((FINE_TUNED, *SETTINGS) if shots in (1, 5) else ())]
@@ -141,16 +151,15 @@ def pretrained(seed: int) -> Tensor:
     data = alphabets.data()
     model = conv4(len(alphabets.characters), CHANNELS)
     theta = start(model, own)
-    state, steps, done = adam(ETA).init(theta), EPOCHS * math.ceil(len(data.y) / BATCH), 0
+    state, steps = adam(ETA).init(theta), EPOCHS * (len(data.y) // BATCH)
 
     def objective(theta: Tensor, batch: Data) -> Tensor:
         return empirical_risk(model, theta, batch, cross_entropy)
 
-    for _ in range(EPOCHS):
-        for batch in minibatches(data, BATCH, own):
-            falling = adam(ETA * (1 - done / steps))
-            theta, state, _ = train_epoch(objective, theta, falling, state, [batch])
-            done += 1
+    batches = chain.from_iterable(minibatches(data, BATCH, own) for _ in range(EPOCHS))
+    for step, batch in enumerate(batches):
+        falling = adam(ETA * (1 - step / steps))
+        theta, state, _ = train_step(objective, theta, falling, state, batch, f"at step {step} of pretraining")
     return theta[: embedding(model).size]
 
 
@@ -190,7 +199,9 @@ def inner_loop(name: str, ways: int, seed: int) -> tuple[Tensor, Tensor]:
     model = conv4(ways, CHANNELS)
     if name == FINE_TUNED:
         body = pretrained(seed)
-        return torch.cat([body, body.new_zeros(model.size - len(body))]), torch.full((model.size,), TESTING[name].shrink)
+        return torch.cat([body, body.new_zeros(model.size - len(body))]), torch.full(
+            (model.size,), TESTING[name].shrink
+        )
     parts = meta_trained(name, seed).split(conv4(META_WAYS, CHANNELS).size)
     theta = with_outputs(parts[0], ways)
     alphas = with_outputs(parts[1], ways) if name == "Meta-SGD" else torch.full_like(theta, SETTINGS[name].alpha)
@@ -213,15 +224,19 @@ def inner_path(theta: Tensor, alphas: Tensor, ways: int, ks: Sequence[int], supp
 # Judging
 
 
-def drawn(data: Data | Alphabets, ways: int, shots: int, generator: torch.Generator, tasks: int) -> list[Task]:
+def drawn(
+    data: Data | Alphabets, ways: int, shots: int, generator: torch.Generator, tasks: int, queries: int = QUERIES
+) -> list[Task]:
     """Tasks to judge by, `AT_ONCE` in each batch."""
-    family: TaskFamily = few_shot_tasks(data, ways, shots, QUERIES)
+    family: TaskFamily = few_shot_tasks(data, ways, shots, queries)
     return [family(AT_ONCE, generator) for _ in range(tasks // AT_ONCE)]
 
 
 def mean_accuracies(path: Callable[[Data], Sequence[Predictor]], batches: list[Task]) -> list[float]:
     """Accuracy of each predictor that ``path`` makes of the support sets, a mean over batches of tasks."""
-    rows = [[hits(predictor(query.x), query.y).mean().item() for predictor in path(support)] for support, query in batches]
+    rows = [
+        [hits(predictor(query.x), query.y).mean().item() for predictor in path(support)] for support, query in batches
+    ]
     return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
 
 
@@ -239,7 +254,7 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     judged_by = TESTING[name].steps
     ks = range(MOST + 1) if ways == 5 else (judged_by,)
     path = partial(inner_path, *inner_loop(name, ways, seed), ways, ks)
-    found = mean_accuracies(path, drawn(test, ways, shots, generator, TASKS if ways <= 5 else MANY_WAYS_TASKS))
+    found = mean_accuracies(path, drawn(test, ways, shots, generator, STEPPING_TASKS[ways, shots]))
     accuracies = dict(zip(ks, found, strict=True))
     after = {f"accuracy after {k} steps": (accuracies[k], "fraction") for k in ks}
     return {"accuracy": (accuracies[judged_by], "fraction")} | (after if ways == 5 else {})
