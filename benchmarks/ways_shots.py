@@ -54,7 +54,7 @@ from metautil.updates import adam
 CHANNELS = WIDTHS["MAML"]
 WAYS, SHOTS = (2, 5, 10, 20), (1, 2, 5, 10)
 META_WAYS, META_QUERIES, META_TASKS, META_STEPS = 20, 1, 2, 300
-EPOCHS, BATCH, ETA = 2, 80, 0.01  # of pretraining
+EPOCHS, BATCH, ETA = 4, 80, 0.01  # of pretraining
 WARM_UP = 20  # meta-steps in which the step size rises
 TASKS, QUERIES = 200, 5
 STEPPING_TASKS = {(2, 1): 100, (2, 5): 40, (5, 1): 100, (5, 5): 40, (10, 1): 40, (10, 5): 20, (20, 1): 40, (20, 5): 20}
@@ -93,7 +93,7 @@ TESTING = {
     "MAML": Testing(0.05, 5),
     "FOMAML": Testing(0.1, 10),
     "ANIL": Testing(0.05, 5),
-    "Reptile": Testing(0.1, 10),
+    "Reptile": Testing(0.3, 10),
     "Meta-SGD": Testing(0.05, 5),
     FINE_TUNED: Testing(0.05, 10),  # of 1
 }
