@@ -95,7 +95,7 @@ TESTING = {
     "ANIL": Testing(0.05, 5),
     "Reptile": Testing(0.3, 10),
     "Meta-SGD": Testing(0.05, 5),
-    FINE_TUNED: Testing(0.05, 10),  # of 1
+    FINE_TUNED: Testing(0.02, 10),  # of 1
 }
 PROTOTYPES_ETA = 0.008
 SERVED = {
