@@ -1,33 +1,44 @@
 """What few-shot learners make of a support set with wrong labels or by an unusual writer; lesson 10.
 
 5-way 5-shot tasks of the meta-test alphabets, the same for all learners and all disturbances of a seed; the query sets are
-never disturbed. Prototypes and MAML are those that `benchmarks.ways_shots` meta-trains, on clean tasks; the pretrained
-network is that of `benchmarks.few_shot`.
+never disturbed. All learned learners are those of `benchmarks.ways_shots`, which are trained on clean tasks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torchvision.transforms.v2.functional import affine
 
 import metautil
 from benchmarks.few_shot import PIXELS
-from benchmarks.ways_shots import FINE_TUNED, PROTOTYPES, drawn, mean_accuracies, path_of
+from benchmarks.ways_shots import (
+    FINE_TUNED,
+    PROTOTYPES,
+    TESTING,
+    compared,
+    drawn,
+    features,
+    inner_loop,
+    inner_path,
+    mean_accuracies,
+)
 from metautil.datasets import font_alphabets
 from metautil.learners import Predictor
 from metautil.tasks import Data, Task
 
-WAYS, SHOTS, TASKS = 5, 5, 100
+WAYS, SHOTS, TASKS, QUERIES = 5, 5, 40, 10
 LEARNERS = (PROTOTYPES, "MAML", FINE_TUNED, PIXELS)
 WRONG, STRENGTHS = (0, 1, 2), (1, 2, 3)
 TURN, SLANT = 10.0, 10.0
 """Degrees, for each unit of strength, by which a shifted writer turns and slants letters."""
 DISTURBANCES = [f"{count} of {SHOTS} labels wrong" for count in WRONG]
 DISTURBANCES += [f"writer shifted by {strength}" for strength in STRENGTHS]
-CASES = {f"{name}, {how}": 2 if name == "MAML" else 3 for name in LEARNERS for how in DISTURBANCES}
+CASES = dict.fromkeys([f"{name}, {how}" for name in LEARNERS for how in DISTURBANCES], 3)
 
 
 def mislabelled(task: Task, ways: int, count: int, generator: torch.Generator) -> Task:
@@ -75,16 +86,33 @@ def nearest(support: Data) -> Sequence[Predictor]:
     return [lambda x: F.one_hot(support.y.gather(1, torch.cdist(x.flatten(2), support.x.flatten(2)).argmin(-1)), WAYS)]
 
 
+def path_of(name: str, seed: int) -> Callable[[Data], Sequence[Predictor]]:
+    """Support sets → the predictor of a learner, as the one entry of a list."""
+    if name == PIXELS:
+        return nearest
+    if name == PROTOTYPES:
+        return partial(seeing, features(PROTOTYPES, seed))
+    return partial(inner_path, *inner_loop(name, WAYS, seed), WAYS, (TESTING[name].steps,))
+
+
+def seeing(look: Callable[[Tensor], Tensor], support: Data) -> Sequence[Predictor]:
+    """Prototypes of the features that ``look`` gives images (N, 1, h, w), of support sets of images (T, N, 1, h, w)."""
+
+    def seen(x: Tensor) -> Tensor:
+        return look(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+    (predictor,) = compared(PROTOTYPES, support._replace(x=seen(support.x)))
+    return [lambda x: predictor(seen(x))]
+
+
 def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     """One seed of one case: the mean accuracy over its tasks."""
     generator = metautil.begin(seed)
-    name, _, disturbance = case.rpartition(", ")
-    path = nearest if name == PIXELS else path_of(name, WAYS, seed, beyond=False)[0]
     torch.set_default_dtype(torch.float32)
-    batches = drawn(font_alphabets().part("test"), WAYS, SHOTS, generator, TASKS)
+    name, _, disturbance = case.rpartition(", ")
+    batches = drawn(font_alphabets().part("test"), WAYS, SHOTS, generator, TASKS, QUERIES)
     if disturbance.startswith("writer"):
         batches = [shifted(task, float(disturbance.rpartition(" ")[2])) for task in batches]
     else:
         batches = [mislabelled(task, WAYS, int(disturbance.split()[0]), generator) for task in batches]
-    found = mean_accuracies(lambda support: path(support)[-1:], batches)
-    return {"accuracy": (found[0], "fraction")}
+    return {"accuracy": (mean_accuracies(path_of(name, seed), batches)[0], "fraction")}

@@ -15,11 +15,11 @@ from __future__ import annotations
 import torch
 
 import metautil
-from benchmarks.few_shot import META_QUERIES, META_RULE
-from benchmarks.ways_shots import PROTOTYPES, drawn, mean_accuracies, network
+from benchmarks.few_shot import CHANNELS, META_QUERIES, META_RULE, SIDE
+from benchmarks.ways_shots import PROTOTYPES, drawn, mean_accuracies
 from metautil.datasets import font_alphabets
 from metautil.learners import meta_fit, prototypes
-from metautil.models import embedding
+from metautil.models import embedding, small_cnn
 from metautil.tasks import Alphabets, few_shot_tasks, rotations
 
 COUNTS = (10, 30, 100, 300, 868)  # the last: all
@@ -27,7 +27,7 @@ ALPHABETS = (1, 2, 4, 7)
 EQUAL = 84
 """Classes for every number of alphabets: what 1, 2, 4 and 7 divide."""
 META_STEPS, META_TASKS = 300, 4
-TASKS = 100
+TASKS, QUERIES = 100, 10
 CLASSES = [f"{count} classes" for count in COUNTS]
 PARTS = [
     *CLASSES,
@@ -70,13 +70,13 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     torch.set_default_dtype(torch.float32)
     part = case.removeprefix(f"{PROTOTYPES}, ")
     data = part_of(font_alphabets().part("training"), part, torch.Generator().manual_seed(seed))
-    learner = prototypes(embedding(network(5)))
+    learner = prototypes(embedding(small_cnn(5, CHANNELS, SIDE)))
     family = few_shot_tasks(rotations(data) if part.endswith("augmented") else data, 5, 1, META_QUERIES)
     own = torch.Generator().manual_seed(seed)
     phi, _ = meta_fit(learner, META_RULE, family, learner.init(own), META_STEPS, META_TASKS, own)
 
     def judged(on: Alphabets) -> tuple[float, str]:
-        batches = drawn(on, 5, 1, generator, TASKS)
+        batches = drawn(on, 5, 1, generator, TASKS, QUERIES)
         return mean_accuracies(lambda support: [learner.adapt(phi, support)], batches)[0], "fraction"
 
     return {"held out": judged(font_alphabets().part("test")), "training": judged(data)}

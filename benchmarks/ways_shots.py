@@ -1,29 +1,37 @@
 """Few-shot learners on new alphabets, for more and fewer classes, images and inner steps; lesson 10.
 
-A seed draws the networks' starts, their training tasks, and the tasks from the meta-test alphabets that all its learners
-are judged on. Each learner is trained once and serves all settings. Those that need no head serve every number of ways:
-prototypes, meta-trained on 20-way 1-shot tasks, and two ways to use the network that `benchmarks.few_shot` pretrains on all
-training classes at once. Those that adapt a head of five outputs are meta-trained on 5-way 1-shot tasks; their accuracy is
-recorded after each number of inner steps up to `MOST`, more than they were trained with.
+All learners have one network: Conv4 of the widths that benchmarks/omniglot.py gives MAML. A seed draws its start, the
+training tasks, and the tasks from the meta-test alphabets that all learners are judged on. Each learner is trained once on
+the meta-training alphabets and serves all settings. Two start from one network that was pretrained to tell all training
+classes apart, `EPOCHS` times over all images; the others are meta-trained on the same number of 20-way 1-shot tasks.
 
-All meta-training is short: the same `META_STEPS` steps of `META_TASKS` tasks for every learner, where Finn et al. (2017) take
-60,000 steps of 32 tasks. Who is ahead here is ahead at that budget; first-order MAML has not left chance by then, and
-benchmarks/few_shot.py takes Meta-SGD further. Of α, K and the rule of the meta-step, a few choices were tried on the
-meta-validation alphabets for first-order MAML and Reptile; none of first-order MAML's learnt in this time.
+Learners that adapt parameters begin meta-training with a head of zeros, and serve five ways with five of their 20 outputs, as
+in benchmarks/omniglot.py. While being tested they take more and smaller steps than in meta-training: `TESTING`. Their accuracy
+is recorded after each number of steps up to `MOST`. What α, K, the step sizes of Adam and `TESTING` are was chosen on the
+meta-validation alphabets, of few choices.
+
+Every query image is predicted by itself: batch norm has the mean and variance of the support set for learners that adapt
+parameters, of training images for those that compare features.
+
+All training is short: `META_STEPS` steps of `META_TASKS` tasks, ten to forty seconds of one core, where Finn et al. (2017)
+take 60,000 steps. Who is ahead here is ahead at that budget. Pretraining sees nearly three times as many images as the tasks
+of a meta-training hold, in as many seconds as the dearer ones.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import chain
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import grad
 
 import metautil
-from benchmarks.few_shot import ADAPTING, CHANNELS, META_QUERIES, META_RULE, SIDE, pretrained
+from benchmarks.omniglot import CHANNELS as WIDTHS
+from benchmarks.omniglot import GAIN, REFERENCE, hits
 from metautil.datasets import font_alphabets
 from metautil.learners import (
     Learner,
@@ -32,168 +40,219 @@ from metautil.learners import (
     descended,
     fomaml,
     maml,
-    meta_fit,
     meta_sgd,
+    meta_step,
     nearest_centroid,
     prototypes,
     reptile,
 )
-from metautil.models import Model, embedding, small_cnn
+from metautil.models import Model, conv4, embedding
 from metautil.risks import Loss, cross_entropy, empirical_risk
-from metautil.tasks import Alphabets, Data, Task, few_shot_tasks
-from metautil.updates import UpdateRule, adam, descend
+from metautil.tasks import Alphabets, Data, Task, TaskFamily, few_shot_tasks
+from metautil.training import minibatches, train_step
+from metautil.updates import adam
 
+CHANNELS = WIDTHS["MAML"]
 WAYS, SHOTS = (2, 5, 10, 20), (1, 2, 5, 10)
-TASKS, QUERIES = 100, 10
+META_WAYS, META_QUERIES, META_TASKS, META_STEPS = 20, 1, 2, 300
+EPOCHS, BATCH, ETA = 4, 80, 0.01  # of pretraining
+WARM_UP = 20  # meta-steps in which the step size rises
+TASKS, QUERIES = 200, 5
+STEPPING_TASKS = {(5, 1): 100, (5, 5): 40}
+"""By the ways and shots at which learners that adapt parameters are judged: fewer than `TASKS`, for the processor's time."""
 AT_ONCE = 20
 """Test tasks taken at once: few, so that their images stay near the processor."""
 MOST = 10
 """Inner steps up to which accuracy is recorded."""
-META_STEPS, META_TASKS = 500, 3
 
 
 class Setting(NamedTuple):
-    """How a learner that adapts parameters is made and meta-trained: its α, its K, and the rule of the meta-step."""
+    """How a learner that adapts parameters is meta-trained: its α, its K, and the step size of the meta-step's Adam."""
 
     make: Callable[[Model, Loss, float, int], Learner]
     alpha: float
     steps: int
-    rule: UpdateRule
+    eta: float
 
 
-SETTINGS = {
-    "MAML": Setting(maml, 0.1, 3, adam(0.002)),
-    "FOMAML": Setting(fomaml, 0.1, 3, adam(0.002)),
-    "ANIL": Setting(anil, 0.1, 3, adam(0.002)),
-    "Reptile": Setting(reptile, 0.1, 3, adam(0.002)),
-    "Meta-SGD": Setting(meta_sgd, 0.1, 3, adam(0.002)),
-}
+class Testing(NamedTuple):
+    """How it is tested: what its inner step sizes are multiplied by, and its K."""
+
+    shrink: float
+    steps: int
+
+
 PROTOTYPES, CENTROID, FINE_TUNED = "prototypes", "pretrained and nearest centroid", "pretrained and fine-tuned"
-SEED_COUNTS = (
-    dict.fromkeys((PROTOTYPES, CENTROID, FINE_TUNED), 3) | dict.fromkeys(SETTINGS, 2) | {"FOMAML": 1, "Reptile": 1}
-)
-SERVED = dict.fromkeys((PROTOTYPES, CENTROID), WAYS) | dict.fromkeys((FINE_TUNED, *SETTINGS), (5,))
+SETTINGS = {
+    "MAML": Setting(maml, 2.0, 1, 0.008),
+    "FOMAML": Setting(fomaml, 0.5, 4, 0.008),
+    "ANIL": Setting(anil, 2.0, 1, 0.008),
+    "Reptile": Setting(reptile, 0.5, 4, 0.004),
+    "Meta-SGD": Setting(meta_sgd, 2.0, 1, 0.008),
+}
+TESTING = {
+    "MAML": Testing(0.05, 5),
+    "FOMAML": Testing(0.1, 10),
+    "ANIL": Testing(0.05, 5),
+    "Reptile": Testing(0.3, 10),
+    "Meta-SGD": Testing(0.05, 5),
+    FINE_TUNED: Testing(0.02, 10),  # of 1
+}
+PROTOTYPES_ETA = 0.008
 CASES = {
-    f"{name}, {ways}-way {shots}-shot": SEED_COUNTS[name]
-    for name, served in SERVED.items()
-    for ways in served
-    for shots in (SHOTS if len(served) > 1 else (1, 5))
+    f"{name}, {ways}-way {shots}-shot": 3
+    for ways in WAYS
+    for shots in SHOTS
+    for name in (PROTOTYPES, CENTROID, *(TESTING if (ways, shots) in STEPPING_TASKS else ()))
 }
 
 
 # Training
 
 
-def network(ways: int) -> Model:
-    """The network of all learners; its embedding is the same for every number of ways."""
-    return small_cnn(ways, CHANNELS, SIDE)
+def start(model: Model, generator: torch.Generator) -> Tensor:
+    """θ before any training: as drawn, but for the head of zeros."""
+    theta = model.init(generator)
+    model.unpack(theta)["head.weight"].zero_()  # a view
+    return theta
+
+
+def step_size(eta: float, step: int) -> float:
+    """η of a meta-step: a rise, then half a cosine down to 0."""
+    return eta * min(1.0, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / META_STEPS)) / 2
 
 
 @cache
-def meta_trained(name: str, ways: int, seed: int) -> Tensor:
-    """φ of a learner after meta-training on 1-shot tasks of the meta-training alphabets."""
+def meta_trained(name: str, seed: int) -> Tensor:
+    """φ of a learner after meta-training on the meta-training alphabets."""
     own = torch.Generator().manual_seed(seed)
+    model = conv4(META_WAYS, CHANNELS)
+    phi = start(model, own)
     if name == PROTOTYPES:
-        learner, rule = prototypes(embedding(network(ways))), META_RULE
+        body, eta = embedding(model), PROTOTYPES_ETA
+        model.unpack(phi)["4.gain"].fill_(GAIN["prototypes"])
+        learner, phi = prototypes(body), phi[: body.size]
     else:
-        make, alpha, steps, rule = SETTINGS[name]
-        learner = make(network(ways), cross_entropy, alpha, steps)
-    family = few_shot_tasks(font_alphabets().part("training"), ways, 1, META_QUERIES)
-    return meta_fit(learner, rule, family, learner.init(own), META_STEPS, META_TASKS, own)[0]
+        make, alpha, steps, eta = SETTINGS[name]
+        learner = make(model, cross_entropy, alpha, steps)
+        if name == "Meta-SGD":
+            phi = torch.cat([phi, torch.full_like(phi, alpha)])
+    family = few_shot_tasks(font_alphabets().part("training"), META_WAYS, 1, META_QUERIES)
+    state = adam(eta).init(phi)
+    for step in range(META_STEPS):
+        phi, state, _ = meta_step(learner, adam(step_size(eta, step)), phi, state, family(META_TASKS, own))
+    return phi
 
 
-# Adapting
+@cache
+def pretrained(seed: int) -> Tensor:
+    """The features' parameters after training to tell all classes of the meta-training alphabets apart."""
+    own = torch.Generator().manual_seed(seed)
+    alphabets = font_alphabets().part("training")
+    data = alphabets.data()
+    model = conv4(len(alphabets.characters), CHANNELS)
+    theta = start(model, own)
+    state, steps = adam(ETA).init(theta), EPOCHS * (len(data.y) // BATCH)
+
+    def objective(theta: Tensor, batch: Data) -> Tensor:
+        return empirical_risk(model, theta, batch, cross_entropy)
+
+    batches = chain.from_iterable(minibatches(data, BATCH, own) for _ in range(EPOCHS))
+    for step, batch in enumerate(batches):
+        falling = adam(ETA * (1 - step / steps))
+        theta, state, _ = train_step(objective, theta, falling, state, batch, f"at step {step} of pretraining")
+    return theta[: embedding(model).size]
 
 
-def steps_of(name: str, phi: Tensor) -> tuple[Tensor, float | Tensor]:
-    """θ_0 and the inner step sizes of a meta-trained learner of `SETTINGS`."""
-    model, alpha = network(5), SETTINGS[name].alpha
-    if name == "Meta-SGD":
-        return tuple(phi.split(model.size))
+# Learners that compare features
+
+# The features are there already: f(x) = x, without parameters.
+IDENTITY = Model({}, lambda weights, x: x, lambda weights, features: features, (CHANNELS[-1],))
+COMPARING = {PROTOTYPES: prototypes(IDENTITY), CENTROID: nearest_centroid(IDENTITY)}
+
+
+def features(name: str, seed: int) -> Callable[[Tensor], Tensor]:
+    """Images (N, 1, h, w) → their features (N, F), each by itself: batch norm has the statistics of training images."""
+    theta = meta_trained(PROTOTYPES, seed) if name == PROTOTYPES else pretrained(seed)
+    seen = font_alphabets().part("training").x
+    some = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))[:REFERENCE]
+    return partial(embedding(conv4(META_WAYS, CHANNELS, reference=seen[some] / 255)), theta)
+
+
+def compared(name: str, support: Data) -> list[Predictor]:
+    """The one predictor of a learner that compares features; the support set holds features."""
+    return [COMPARING[name].adapt(torch.zeros(0), support)]
+
+
+# Learners that adapt parameters
+
+
+def with_outputs(theta: Tensor, ways: int) -> Tensor:
+    """θ, or a step size for each of its entries, with the first ``ways`` of the head's `META_WAYS` outputs alone."""
+    weights = conv4(META_WAYS, CHANNELS).unpack(theta)
+    return torch.cat(
+        [(weight[..., :ways] if name.startswith("head") else weight).reshape(-1) for name, weight in weights.items()]
+    )
+
+
+def inner_loop(name: str, ways: int, seed: int) -> tuple[Tensor, Tensor]:
+    """θ_0 and the inner step sizes, one for each parameter, with which a learner of `TESTING` is tested; each (p,)."""
+    model = conv4(ways, CHANNELS)
+    if name == FINE_TUNED:
+        body = pretrained(seed)
+        return torch.cat([body, body.new_zeros(model.size - len(body))]), torch.full(
+            (model.size,), TESTING[name].shrink
+        )
+    parts = meta_trained(name, seed).split(conv4(META_WAYS, CHANNELS).size)
+    theta = with_outputs(parts[0], ways)
+    alphas = with_outputs(parts[1], ways) if name == "Meta-SGD" else torch.full_like(theta, SETTINGS[name].alpha)
     if name == "ANIL":
-        head = torch.cat([torch.full(shape, each.startswith("head")).flatten() for each, shape in model.shapes.items()])
-        return phi, alpha * head.to(phi)
-    return phi, alpha
+        alphas[: embedding(model).size] = 0.0
+    return theta, TESTING[name].shrink * alphas
 
 
-def inner_path(start: Tensor, alpha: float | Tensor, steps: int) -> Callable[[Data], list[Predictor]]:
-    """Support sets → the predictors after 0, 1, ..., ``steps`` gradient steps from ``start``."""
-    model = network(5)
-
-    def path(support: Data) -> list[Predictor]:
-        thetas = [start.expand(len(support.y), -1)]
-        for _ in range(steps):
-            thetas.append(descended(model, cross_entropy, thetas[-1], support, alpha, 1))
-        return [partial(model, theta) for theta in thetas]
-
-    return path
-
-
-def fine_tuned_path(theta: Tensor, ways: int) -> Callable[[Data], list[Predictor]]:
-    """Support sets → the predictors after 0, 1, ..., `MOST` steps with momentum from a pretrained network's features."""
-    model = network(ways)
-    body = theta[: embedding(model).size]
-    start = torch.cat([body, body.new_zeros(model.size - len(body))])
-
-    def path(support: Data) -> list[Predictor]:
-        # The tasks do not meet: the gradient of the sum of their risks holds each task's own.
-        slope = grad(lambda thetas: len(support.y) * empirical_risk(model, thetas, support, cross_entropy))
-        return [
-            partial(model, each) for each in descend(ADAPTING, slope, start.expand(len(support.y), -1), MOST).unbind()
-        ]
-
-    return path
+def inner_path(theta: Tensor, alphas: Tensor, ways: int, ks: Sequence[int], support: Data) -> list[Predictor]:
+    """The predictors after each number of gradient steps in ``ks``, ascending; batch norm has the support set's statistics."""
+    model, judge = conv4(ways, CHANNELS), conv4(ways, CHANNELS, reference=support.x)
+    thetas = theta.expand(len(support.y), -1)
+    found, done = [], 0
+    for k in ks:
+        thetas, done = descended(model, cross_entropy, thetas, support, alphas, k - done), k
+        found.append(partial(judge, thetas))
+    return found
 
 
 # Judging
 
 
-def drawn(data: Alphabets, ways: int, shots: int, generator: torch.Generator, tasks: int) -> list[Task]:
+def drawn(
+    data: Data | Alphabets, ways: int, shots: int, generator: torch.Generator, tasks: int, queries: int = QUERIES
+) -> list[Task]:
     """Tasks to judge by, `AT_ONCE` in each batch."""
-    family = few_shot_tasks(data, ways, shots, QUERIES)
+    family: TaskFamily = few_shot_tasks(data, ways, shots, queries)
     return [family(AT_ONCE, generator) for _ in range(tasks // AT_ONCE)]
-
-
-def share_right(predictor: Predictor, query: Data) -> float:
-    """Share of the query images whose largest score is at their class, over all tasks."""
-    return (predictor(query.x).argmax(-1) == query.y).double().mean().item()
 
 
 def mean_accuracies(path: Callable[[Data], Sequence[Predictor]], batches: list[Task]) -> list[float]:
     """Accuracy of each predictor that ``path`` makes of the support sets, a mean over batches of tasks."""
-    rows = [[share_right(predictor, query) for predictor in path(support)] for support, query in batches]
+    rows = [
+        [hits(predictor(query.x), query.y).mean().item() for predictor in path(support)] for support, query in batches
+    ]
     return [sum(column) / len(rows) for column in zip(*rows, strict=True)]
-
-
-def path_of(name: str, ways: int, seed: int, beyond: bool = True) -> tuple[Callable[[Data], Sequence[Predictor]], int]:
-    """The predictors of a learner after 0, 1, ... inner steps, and the number of steps that it is judged by.
-
-    They go on to `MOST` steps, or, if not ``beyond``, end where the learner is judged.
-
-    Learners without inner steps have one predictor.
-    """
-    if name in (CENTROID, FINE_TUNED):
-        theta = pretrained(seed).float()  # trained in 64 bits, as in few_shot.py
-        torch.set_default_dtype(torch.float32)
-        if name == FINE_TUNED:
-            return fine_tuned_path(theta, ways), MOST
-        body = embedding(network(ways))
-        learner = nearest_centroid(body)
-        return lambda support: [learner.adapt(theta[: body.size], support)], 0
-    torch.set_default_dtype(torch.float32)
-    if name == PROTOTYPES:
-        phi, learner = meta_trained(PROTOTYPES, 20, seed), prototypes(embedding(network(ways)))
-        return lambda support: [learner.adapt(phi, support)], 0
-    judged_by = SETTINGS[name].steps
-    return inner_path(*steps_of(name, meta_trained(name, 5, seed)), MOST if beyond else judged_by), judged_by
 
 
 def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
     """One seed of one case: accuracy over its tasks, and after each number of inner steps where there are any."""
     generator = metautil.begin(seed)
+    torch.set_default_dtype(torch.float32)  # in float64 convolutions of many tasks are many times slower
     name, _, setting = case.rpartition(", ")
     ways, shots = (int(part.split("-")[0]) for part in setting.split())
-    path, judged_by = path_of(name, ways, seed)
-    found = mean_accuracies(path, drawn(font_alphabets().part("test"), ways, shots, generator, TASKS))
-    after = {f"accuracy after {k} steps": (found[k], "fraction") for k in range(len(found))}
-    return {"accuracy": (found[judged_by], "fraction")} | (after if judged_by else {})
+    test = font_alphabets().part("test")
+    if name in COMPARING:
+        data = Data(features(name, seed)(test.x / 255), test.y)
+        (accuracy,) = mean_accuracies(partial(compared, name), drawn(data, ways, shots, generator, TASKS))
+        return {"accuracy": (accuracy, "fraction")}
+    path = partial(inner_path, *inner_loop(name, ways, seed), ways, range(MOST + 1))
+    found = mean_accuracies(path, drawn(test, ways, shots, generator, STEPPING_TASKS[ways, shots]))
+    after = {f"accuracy after {k} steps": (accuracy, "fraction") for k, accuracy in enumerate(found)}
+    return {"accuracy": (found[TESTING[name].steps], "fraction")} | after

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from benchmarks import support_noise, task_supply, ways_shots
 from benchmarks.store import UNITS
 from metautil.datasets import font_alphabets
-from metautil.models import embedding, small_cnn
+from metautil.learners import nearest_centroid, prototypes
+from metautil.models import conv4, embedding
 from metautil.risks import cross_entropy
 from metautil.tasks import few_shot_tasks
-from metautil.updates import momentum
 
 
 def generator(seed=0):
@@ -34,8 +34,10 @@ def quick(monkeypatch):
         (ways_shots, "META_STEPS", 1),
         (ways_shots, "META_TASKS", 1),
         (ways_shots, "TASKS", 2),
-        (ways_shots, "AT_ONCE", 2),
-        (ways_shots, "pretrained", lambda seed: small_cnn(868, ways_shots.CHANNELS, 28).init(generator(seed))),
+        (ways_shots, "STEPPING_TASKS", dict.fromkeys(ways_shots.STEPPING_TASKS, 1)),
+        (ways_shots, "AT_ONCE", 1),
+        (ways_shots, "REFERENCE", 2),
+        (ways_shots, "pretrained", lambda seed: embedding(conv4(20, ways_shots.CHANNELS)).init(generator(seed))),
         (task_supply, "META_STEPS", 1),
         (task_supply, "TASKS", 2),
         (support_noise, "TASKS", 2),
@@ -61,7 +63,7 @@ def test_every_learner_is_measured(module, quick):
 def test_steps_are_recorded_and_the_judged_one_is_among_them(quick):
     found = ways_shots.measure("MAML, 5-way 1-shot", 0)
     assert [f"accuracy after {k} steps" in found for k in (0, 10, 11)] == [True, True, False]
-    assert found["accuracy"] == found["accuracy after 3 steps"]
+    assert found["accuracy"] == found[f"accuracy after {ways_shots.TESTING['MAML'].steps} steps"]
     assert list(ways_shots.measure("prototypes, 2-way 1-shot", 0)) == ["accuracy"]
 
 
@@ -69,32 +71,63 @@ def test_steps_are_recorded_and_the_judged_one_is_among_them(quick):
 
 
 @pytest.mark.parametrize("name", ways_shots.SETTINGS)
-def test_the_path_passes_where_the_learner_adapts_to(name, task):
-    make, alpha, steps, _ = ways_shots.SETTINGS[name]
-    learner = make(ways_shots.network(5), cross_entropy, alpha, steps)
-    phi = learner.init(generator())
-    if name == "Meta-SGD":  # step sizes that differ, as after meta-training
-        phi = phi * torch.linspace(0.5, 1.5, len(phi))
-    path = ways_shots.inner_path(*ways_shots.steps_of(name, phi), steps + 1)(task.support)
+def test_the_path_passes_where_the_learner_adapts_to(name, task, quick):
+    """Of a 20-way φ, by the learner itself on five of its outputs, with step sizes that are smaller by ``shrink``."""
+    make, alpha, _, _ = ways_shots.SETTINGS[name]
+    shrink, steps = ways_shots.TESTING[name]
+    phi = ways_shots.meta_trained(name, 0)
+    theta = ways_shots.with_outputs(phi[: conv4(20, ways_shots.CHANNELS).size], 5)
+    if name == "Meta-SGD":
+        theta = torch.cat([theta, shrink * ways_shots.with_outputs(phi[len(phi) // 2 :], 5)])
+    adapted = make(conv4(5, ways_shots.CHANNELS), cross_entropy, alpha * shrink, steps).adapt(theta, task.support)
+    path = ways_shots.inner_path(*ways_shots.inner_loop(name, 5, 0), 5, (0, 1, steps), task.support)
+    torch.testing.assert_close(path[-1].args[0], adapted.args[0])
     scores = [predictor(task.query.x) for predictor in path]
-    torch.testing.assert_close(scores[steps], learner.adapt(phi, task.support)(task.query.x))
     assert not any(torch.allclose(one, other) for one, other in itertools.pairwise(scores))
 
 
-def test_fine_tuning_many_tasks_is_fine_tuning_each(task):
+def test_fewer_outputs_give_the_same_scores(task):
+    """The first five of 20 scores, whatever θ."""
+    many, few = conv4(20, ways_shots.CHANNELS), conv4(5, ways_shots.CHANNELS)
+    theta = many.init(generator())
+    scores = few(ways_shots.with_outputs(theta, 5), task.query.x[0])
+    torch.testing.assert_close(scores, many(theta, task.query.x[0])[:, :5])
+
+
+def test_fine_tuning_many_tasks_is_fine_tuning_each(task, quick):
     """Against torch.optim on the second task alone; the head starts at zero."""
-    pretrained = small_cnn(7, ways_shots.CHANNELS, 28).init(generator(1))
-    path = ways_shots.fine_tuned_path(pretrained, 5)(task.support)
-    model = ways_shots.network(5)
-    body = pretrained[: embedding(model).size]
-    theta = torch.cat([body, torch.zeros(model.size - len(body))]).requires_grad_()
-    optimiser = torch.optim.SGD([theta], lr=0.01, momentum=0.9)
-    assert ways_shots.ADAPTING.text == momentum(0.01, 0.9).text
-    for predictor in path[:4]:
-        torch.testing.assert_close(predictor(task.query.x)[1], model(theta, task.query.x[1]).detach())
+    theta, alphas = ways_shots.inner_loop(ways_shots.FINE_TUNED, 5, 0)
+    path = ways_shots.inner_path(theta, alphas, 5, range(4), task.support)
+    model, alone = conv4(5, ways_shots.CHANNELS), conv4(5, ways_shots.CHANNELS, reference=task.support.x[1])
+    assert torch.equal(theta[:-325], ways_shots.pretrained(0)) and not theta[-325:].any()
+    theta = theta.clone().requires_grad_()
+    optimiser = torch.optim.SGD([theta], lr=alphas[0].item())
+    for predictor in path:
+        torch.testing.assert_close(predictor(task.query.x)[1], alone(theta, task.query.x[1]).detach())
         optimiser.zero_grad()
         F.cross_entropy(model(theta, task.support.x[1]), task.support.y[1]).backward()
         optimiser.step()
+
+
+@pytest.mark.parametrize("learner", [prototypes, nearest_centroid], ids=lambda f: f.__name__)
+def test_comparing_features_is_the_learner_on_its_images(learner, task, quick):
+    """Support and query through the network of the learner, with the same reference."""
+    name = {prototypes: ways_shots.PROTOTYPES, nearest_centroid: ways_shots.CENTROID}[learner]
+    look = ways_shots.features(name, 0)
+    expected = learner(look.func).adapt(*look.args, task.support)(task.query.x)
+    seen = [data._replace(x=torch.stack([look(images) for images in data.x])) for data in task]
+    (predictor,) = ways_shots.compared(name, seen[0])
+    torch.testing.assert_close(predictor(seen[1].x), expected)
+    if learner is prototypes:
+        (predictor,) = support_noise.path_of(name, 0)(task.support)
+        torch.testing.assert_close(predictor(task.query.x), expected)
+
+
+def test_step_sizes_rise_and_fall_to_zero():
+    sizes = [ways_shots.step_size(0.5, step) for step in range(ways_shots.META_STEPS)]
+    top = sizes.index(max(sizes))
+    assert 0 < top <= ways_shots.WARM_UP and 0.45 < max(sizes) <= 0.5 and 0 < sizes[-1] < 1e-4
+    assert sizes[:top] == sorted(sizes[:top]) and sizes[top:] == sorted(sizes[top:], reverse=True)
 
 
 # ------------------------------------------------------------------------------ parts of the training classes
