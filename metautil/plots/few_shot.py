@@ -112,8 +112,8 @@ def ways_and_shots(results: Results) -> Scene:
 
     alt = (
         "Two panels of accuracy with logarithmic axes: over ways at the chosen number of shots, where the curves of prototypes "
-        "and of the pretrained network fall far more slowly than the dotted line of chance; and over shots at the chosen number "
-        "of ways, where they rise and flatten. Single marks show learners measured at few settings."
+        "and of the pretrained network, all but one on the other, fall far more slowly than the dotted line of chance; and over "
+        "shots at the chosen number of ways, where they rise and flatten. Single marks show learners measured at few settings."
     )
     return Scene(figure, moving, move, alt)
 
