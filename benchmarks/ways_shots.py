@@ -52,7 +52,7 @@ from metautil.tasks import Alphabets, Data, Task, TaskFamily, few_shot_tasks
 from metautil.training import minibatches, train_step
 from metautil.updates import adam
 
-SEEDS = 2
+SEEDS = 3
 CHANNELS = WIDTHS["MAML"]
 WAYS, SHOTS = (2, 5, 10, 20), (1, 2, 5, 10)
 META_WAYS, META_QUERIES, META_TASKS, META_STEPS = 20, 1, 2, 300
