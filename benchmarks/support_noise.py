@@ -19,6 +19,7 @@ from benchmarks.few_shot import PIXELS
 from benchmarks.ways_shots import (
     FINE_TUNED,
     PROTOTYPES,
+    SEEDS,
     TESTING,
     compared,
     drawn,
@@ -38,7 +39,7 @@ TURN, SLANT = 10.0, 10.0
 """Degrees, for each unit of strength, by which a shifted writer turns and slants letters."""
 DISTURBANCES = [f"{count} of {SHOTS} labels wrong" for count in WRONG]
 DISTURBANCES += [f"writer shifted by {strength}" for strength in STRENGTHS]
-CASES = dict.fromkeys([f"{name}, {how}" for name in LEARNERS for how in DISTURBANCES], 3)
+CASES = dict.fromkeys([f"{name}, {how}" for name in LEARNERS for how in DISTURBANCES], SEEDS)
 
 
 def mislabelled(task: Task, ways: int, count: int, generator: torch.Generator) -> Task:

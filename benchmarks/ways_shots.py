@@ -52,6 +52,7 @@ from metautil.tasks import Alphabets, Data, Task, TaskFamily, few_shot_tasks
 from metautil.training import minibatches, train_step
 from metautil.updates import adam
 
+SEEDS = 3
 CHANNELS = WIDTHS["MAML"]
 WAYS, SHOTS = (2, 5, 10, 20), (1, 2, 5, 10)
 META_WAYS, META_QUERIES, META_TASKS, META_STEPS = 20, 1, 2, 300
@@ -100,7 +101,7 @@ TESTING = {
 }
 PROTOTYPES_ETA = 0.008
 CASES = {
-    f"{name}, {ways}-way {shots}-shot": 3
+    f"{name}, {ways}-way {shots}-shot": SEEDS
     for ways in WAYS
     for shots in SHOTS
     for name in (PROTOTYPES, CENTROID, *(TESTING if (ways, shots) in STEPPING_TASKS else ()))
