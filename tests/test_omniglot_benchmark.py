@@ -184,8 +184,14 @@ def test_fewer_outputs_are_the_first_columns_of_the_head():
 def test_the_stored_tables_meet_what_was_asked_of_them():
     """Targets of the course for two cores; a budget named in a case is the one that was used."""
     found = stored("omniglot")
-    one_shot = {case: row["query-independent"].mean for case, row in found.items() if "5-way 1-shot" in case[:40]}
-    assert one_shot["prototypes, 5-way 1-shot, 60 s"] >= 0.975
+
+    def reached(case: str) -> float:
+        return found[case]["query-independent"].mean
+
+    assert reached("prototypes, 5-way 1-shot, 60 s") >= 0.975
+    assert reached("prototypes, 5-way 1-shot, 5 min") >= 0.985  # asked for after 10 minutes
+    assert reached("MAML, 5-way 1-shot, 5 min") >= 0.97  # asked for after 15
+    assert reached("fonts to handwriting, 5-way 1-shot, 60 s") >= 0.9
     for training in TRAININGS:
         case = benchmark.case_of(training, "5-way 1-shot")
         number, unit = training.rpartition(", ")[2].split()
