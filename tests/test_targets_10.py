@@ -89,12 +89,13 @@ def test_what_the_text_says_of_ways_and_shots():
 
 
 def test_inner_steps():
-    """With one shot MAML, ANIL and Meta-SGD all read 85% from step 2 on, where the fine-tuned network is ahead of them."""
+    """With one shot MAML, ANIL and Meta-SGD all read 85% from step 2 on, where the fine-tuned one is level with them."""
     scene = plots.inner_steps(stored("ways_shots"))
     seen = {(shots, k): shares(scene.move(shots, k)) for shots in ("1", "5") for k in range(11)}
     quick = ("MAML", "ANIL", "Meta-SGD")
     assert min(k for k in range(11) if all(seen["1", k][name] > 85 for name in quick)) == 2
-    assert all(seen["1", 2]["pretrained and fine-tuned"] > seen["1", 2][name] for name in quick)
+    ahead = {k: [seen["1", k]["pretrained and fine-tuned"] - seen["1", k][name] for name in quick] for k in (1, 2, 10)}
+    assert max(ahead[1]) < -3 and max(map(abs, ahead[2])) < 1 and min(ahead[10]) > 2
     for shots in ("1", "5"):
         assert all(abs(share - 20) < 6 for share in seen[shots, 0].values())
         for name in quick:
@@ -112,6 +113,7 @@ def test_inner_steps():
 
 def test_what_the_text_says_of_the_learners():
     """Prototypes and nearest centroids are level, fine-tuning behind them, the learners that adapt by gradients behind it."""
+    leads = []
     for shots in (1, 5):
 
         def interval(name, setting=f"5-way {shots}-shot"):
@@ -124,12 +126,13 @@ def test_what_the_text_says_of_the_learners():
         (_, one), (_, two) = ((name, interval(name)) for name in BY_FEATURES)
         assert one[0] < two[1] and two[0] < one[1]
         assert min(at[name] for name in BY_FEATURES) > max(at[name] for name in WITH_STEPS)
-        assert tuned > max(at[name] for name in WITH_STEPS)
+        leads.append(tuned - max(at[name] for name in WITH_STEPS))
         assert min(at[name] for name in ("MAML", "ANIL", "Meta-SGD")) > max(at["FOMAML"], at["Reptile"])
         short = [mean("few_shot", f"{name}, {shots} shot", "accuracy") for name in ("prototypes", "Meta-SGD")]
         baseline = mean("few_shot", f"pretrained and fine-tuned, {shots} shot", "accuracy")
         assert short[0] > max(short[1], baseline) and (short[1] > baseline) == (shots == 1)
         assert tuned > baseline + 0.03
+    assert leads[0] > leads[1] > 0
     at_one = {name: mean("ways_shots", f"{name}, 5-way 1-shot", "accuracy") for name in WITH_STEPS}
     assert max(at_one["FOMAML"], at_one["Reptile"]) < min(at_one[name] for name in ("MAML", "ANIL", "Meta-SGD")) - 0.06
 
