@@ -143,7 +143,7 @@ def test_what_the_live_cells_printed():
     between, within = map(float, re.search(r"between tasks (\S+), within (\S+)", text).groups())
     assert between**2 > 2 * within**2
     predicted, measured = map(float, re.search(r"predicted (\S+), measured (\S+)", text).groups())
-    independent = float(re.search(r"answers were independent: (\S+)", text)[1])
+    independent = float(re.search(r"were independent: (\S+)", text)[1])
     assert abs(predicted - measured) < 0.003 < independent - measured
     rows = re.findall(r"(\d+) ways: table (\d+)%, power (\d+)%, measured (\d+)% ± (\d+)%", text)
     assert len(rows) == 4
