@@ -8,10 +8,7 @@ import torch
 from torch import Tensor
 
 from metautil.exercises import Exercise, Mistake
-
-
-def _whole(generator: torch.Generator, low: int, high: int) -> int:
-    return int(torch.randint(low, high + 1, (), generator=generator))
+from metautil.exercises.inputs import whole
 
 
 def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
@@ -23,7 +20,7 @@ def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
 
 def _read(generator: torch.Generator) -> tuple[Tensor]:
     """0 or 1 for each query of T tasks of different difficulty."""
-    tasks, queries = _whole(generator, 5, 12), _whole(generator, 3, 8)
+    tasks, queries = whole(generator, 5, 12), whole(generator, 3, 8)
     return ((_uniform(generator, tasks, queries) < 0.2 + 0.6 * _uniform(generator, tasks, 1)).double(),)
 
 
@@ -78,7 +75,7 @@ check_half_width = Exercise(
 
 
 def _pairs(generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    tasks = _whole(generator, 5, 12)
+    tasks = whole(generator, 5, 12)
     hard = 0.5 + 0.4 * _uniform(generator, tasks)
     return hard + 0.1 * _uniform(generator, tasks) - 0.02, hard
 
@@ -130,7 +127,7 @@ check_effect = Exercise(
 
 def _drawn(generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Image numbers of T tasks from a pool so small that sets meet, within tasks and across them."""
-    tasks, support, query = _whole(generator, 3, 6), _whole(generator, 3, 6), _whole(generator, 4, 9)
+    tasks, support, query = whole(generator, 3, 6), whole(generator, 3, 6), whole(generator, 4, 9)
     pool = support + query + 8
     return (
         torch.stack([torch.randperm(pool, generator=generator)[:support] for _ in range(tasks)]),
@@ -184,10 +181,10 @@ check_leak = Exercise(
 
 
 def _embedded(generator: torch.Generator) -> tuple[Tensor, int]:
-    images, width = _whole(generator, 5, 9), _whole(generator, 2, 4)
+    images, width = whole(generator, 5, 9), whole(generator, 2, 4)
     scales = 0.5 + _uniform(generator, width)
     features = scales * torch.randn(images, width, generator=generator, dtype=torch.float64)
-    return features + 3 * _uniform(generator, width), _whole(generator, 2, 4)
+    return features + 3 * _uniform(generator, width), whole(generator, 2, 4)
 
 
 check_own_distance = Exercise(
@@ -241,9 +238,9 @@ check_own_distance = Exercise(
 
 
 def _scored(generator: torch.Generator) -> tuple[Tensor, int]:
-    M = _whole(generator, 7, 11)
+    M = whole(generator, 7, 11)
     scores = torch.randn(M, M, generator=generator, dtype=torch.float64) + 1.5 * torch.eye(M, dtype=torch.float64)
-    return scores, _whole(generator, 3, 5)
+    return scores, whole(generator, 3, 5)
 
 
 def _beaten(scores: Tensor) -> Tensor:
@@ -306,9 +303,9 @@ check_fewer_ways = Exercise(
 
 
 def _table(generator: torch.Generator) -> tuple[Tensor, Tensor, int, int]:
-    rows, N = _whole(generator, 2, 4), _whole(generator, 3, 6)
+    rows, N = whole(generator, 2, 4), whole(generator, 3, 6)
     low = 0.8 + 0.19 * _uniform(generator, rows)
-    return low, low - 0.15 * _uniform(generator, rows), N, N + _whole(generator, 3, 15)
+    return low, low - 0.15 * _uniform(generator, rows), N, N + whole(generator, 3, 15)
 
 
 check_table = Exercise(
