@@ -27,7 +27,7 @@ def lesson() -> Iterator[dict]:
     text = LESSON.read_text(encoding="utf-8").split("## Exercises")[0]
     names: dict = {"__name__": "__main__"}
     with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
-        for module in (sliders, driving, base):
+        for module in (sliders, base):
             patch.setattr(module, "display", lambda *faces, **options: None)
         patch.setattr(driving, "drive", lambda *scene, **options: names.update(driven=(scene, options)))
         for cell in re.findall(r"```\{code-cell\}[^\n]*\n(.*?)```", text, re.DOTALL):

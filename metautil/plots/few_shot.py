@@ -47,9 +47,7 @@ def _redraw(line, band, places: Sequence[float], values: Sequence[Estimate]) -> 
     """Move a curve and the end marks of its intervals."""
     mean, low, high = 100 * np.array(values).T
     line.set_data(places, mean)
-    xs = np.repeat(np.asarray(places, float), 3)
-    ys = np.stack([low, high, np.full(len(low), np.nan)], 1).ravel()
-    band.set_data(xs, ys)
+    band.set_segments([[(place, bottom), (place, top)] for place, bottom, top in zip(places, low, high, strict=True)])
 
 
 def ways_and_shots(results: Results) -> Scene:
@@ -77,7 +75,7 @@ def ways_and_shots(results: Results) -> Scene:
     for name, (mark, colour, style) in WITHOUT_HEAD.items():
         for axes in (left, right):
             (line,) = axes.plot([], [], linestyle=style, marker=mark, color=colour, markersize=6, label=name)
-            (band,) = axes.plot([], [], "-", color=colour, linewidth=4, alpha=0.3)
+            band = axes.vlines([], 0, 1, color=colour, linewidth=4, alpha=0.3)
             lines[name, axes] = (line, band)
             moving += [line, band]
     others = {"MAML": ("D", VERMILION), "Meta-SGD": ("X", BLACK), "pretrained and fine-tuned": ("*", GREEN)}
@@ -137,7 +135,7 @@ def inner_steps(results: Results) -> Scene:
     lines = {}
     for name, (mark, colour, style) in styles.items():
         (line,) = axes.plot([], [], linestyle=style, marker=mark, color=colour, markersize=6, linewidth=1.5, label=name)
-        (band,) = axes.plot([], [], "-", color=colour, linewidth=4, alpha=0.25)
+        band = axes.vlines([], 0, 1, color=colour, linewidth=4, alpha=0.25)
         lines[name] = (line, band)
     (here,) = axes.plot([], [], color=BLACK, linewidth=1.5)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
