@@ -43,7 +43,7 @@ ALPHA, INNER_STEPS = 0.1, 3
 
 
 @cache
-def pretrained(seed: int) -> Tensor:
+def pretrained(seed: int, epochs: int = EPOCHS) -> Tensor:
     """Parameters after training on all classes of the meta-training alphabets, the head last."""
     own = torch.Generator().manual_seed(seed)
     alphabets = font_alphabets().part("training")
@@ -55,7 +55,7 @@ def pretrained(seed: int) -> Tensor:
     def objective(theta: Tensor, batch: Data) -> Tensor:
         return empirical_risk(model, theta, batch, cross_entropy)
 
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         theta, state, _ = train_epoch(objective, theta, rule, state, minibatches(data, BATCH, own))
     return theta
 

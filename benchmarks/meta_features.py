@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import metautil
+from benchmarks.few_shot import pretrained
 from metautil.datasets import font_alphabets, sinusoids
 from metautil.learners import (
     Learner,
@@ -28,17 +29,16 @@ from metautil.learners import (
     set_learner,
 )
 from metautil.models import Model, embedding, mlp, small_cnn
-from metautil.risks import cross_entropy, empirical_risk, half_squared_error
+from metautil.risks import cross_entropy, half_squared_error
 from metautil.similarity import linear_cka
 from metautil.tasks import Data, Task, few_shot_tasks
-from metautil.training import minibatches, train_epoch
-from metautil.updates import adam, momentum
+from metautil.updates import adam
 
 WAYS, QUERIES, TASKS, AT_ONCE = 5, 10, 400, 20
 CHANNELS, SIDE = (8, 16, 32), 28
 META_STEPS, META_TASKS, META_QUERIES, META_RULE = 800, 8, 5, adam(0.002)
 ALPHA, INNER_STEPS, MOST = 0.1, 3, 10
-EPOCHS, BATCH, PRETRAINING = 11, 50, momentum(0.05, beta=0.9)  # 11 · 17,360 images; meta-training shows 800 · 8 · 30
+EPOCHS = 11  # of pretraining: 11 · 17,360 images; meta-training shows 800 · 8 · 30
 WIDTH = 64
 LAMS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 FEATURES = ("pixels", "random", "pretrained", "prototypes", "MAML")
@@ -78,31 +78,15 @@ def meta_trained(name: str, seed: int) -> Tensor:
     return meta_fit(learner, META_RULE, family, learner.init(own), META_STEPS, META_TASKS, own)[0]
 
 
-@cache
-def pretrained(seed: int) -> Tensor:
-    """The features' parameters after training on all classes of the training alphabets with cross-entropy."""
-    own = torch.Generator().manual_seed(seed)
-    alphabets = font_alphabets().part("training")
-    data = alphabets.data()
-    model = small_cnn(len(alphabets.characters), CHANNELS, SIDE)
-    theta = model.init(own)
-    state = PRETRAINING.init(theta)
-
-    def objective(theta: Tensor, batch: Data) -> Tensor:
-        return empirical_risk(model, theta, batch, cross_entropy)
-
-    for _ in range(EPOCHS):
-        theta, state, _ = train_epoch(objective, theta, PRETRAINING, state, minibatches(data, BATCH, own))
-    return theta[: BODY.size]
-
-
 def features_of(name: str, seed: int) -> tuple[Model, Tensor]:
     """An embedding and its parameters."""
     if name == "pixels":
         return PIXELS, torch.zeros(0)
     if name == "random":
         return BODY, BODY.init(torch.Generator().manual_seed(seed))
-    return BODY, (pretrained(seed) if name == "pretrained" else meta_trained(name, seed)[: BODY.size])
+    return BODY, (
+        pretrained(seed, EPOCHS)[: BODY.size] if name == "pretrained" else meta_trained(name, seed)[: BODY.size]
+    )
 
 
 def tasks_of(part: str, shots: int, seed: int, count: int) -> list[Task]:

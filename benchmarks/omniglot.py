@@ -29,6 +29,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import NamedTuple
@@ -193,7 +194,9 @@ def trained(name: str, seed: int) -> tuple[Tensor, float]:
         for step in tqdm(range(run["step"], training.steps), name, leave=False, disable=None):
             support, query = family(training.tasks, generator)
             tasks = Task(*(Data(bent(x, training.bend, generator), y) for x, y in (support, query)))
-            phi, state, _ = meta_step(learner, adam(step_size(training, step)), phi, state, tasks)
+            phi, state, _ = meta_step(
+                learner, adam(step_size(training.eta, step, training.steps, WARM_UP)), phi, state, tasks
+            )
             if (step + 1) % EVERY == 0 or step + 1 == training.steps:
                 cost = time.process_time() - before
                 now = {"step": step + 1, "phi": phi, "state": state, "cost": cost, "generator": generator.get_state()}
@@ -202,10 +205,9 @@ def trained(name: str, seed: int) -> tuple[Tensor, float]:
     return phi, time.process_time() - before
 
 
-def step_size(training: Training, step: int) -> float:
-    """η of a step: a rise, then half a cosine down to 0."""
-    rise = min(1.0, (step + 1) / WARM_UP)
-    return training.eta * rise * (1 + math.cos(math.pi * step / training.steps)) / 2
+def step_size(eta: float, step: int, steps: int, rise: int) -> float:
+    """η of a step: up to ``eta`` in ``rise`` steps, then half a cosine down to 0."""
+    return eta * min(1.0, (step + 1) / rise) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 # Judging: each returns the accuracies on the test tasks, shape (TEST_TASKS,)
@@ -221,10 +223,12 @@ def hits(scores: Tensor, y: Tensor) -> Tensor:
     return (scores.argmax(-1) == y).float().mean(-1)
 
 
-# Prototypes of features that are there already: f(x) = x, without parameters.
-ON_FEATURES = prototypes(
-    Model({}, lambda weights, x: x, lambda weights, features: features, (CHANNELS["prototypes"][-1],))
-)
+def given_features(width: int) -> Model:
+    """The embedding of features that are there already: f(x) = x, without parameters."""
+    return Model({}, lambda weights, x: x, lambda weights, features: features, (width,))
+
+
+ON_FEATURES = prototypes(given_features(CHANNELS["prototypes"][-1]))
 
 
 @cache
@@ -259,7 +263,7 @@ def together_by_prototypes(phi: Tensor, ways: int, shots: int, seed: int) -> Ten
 def judged(name: str, phi: Tensor, ways: int, shots: int, seed: int) -> tuple[Tensor, Tensor]:
     """MAML, query-independent and transductive, both at the same adapted parameters."""
     family, generator = judging(classes("Omniglot", "test"), ways, shots, seed)
-    learner, start, found = learner_of(name, ways, *TESTING[ways]), with_outputs(name, phi, ways), []
+    learner, start, found = learner_of(name, ways, *TESTING[ways]), with_outputs(phi, CHANNELS[name], ways), []
     for _ in tqdm(range(0, TEST_TASKS, AT_ONCE), "testing", leave=False, disable=None):
         support, query = family(AT_ONCE, generator)
         adapted = learner.adapt(start, support)
@@ -268,10 +272,11 @@ def judged(name: str, phi: Tensor, ways: int, shots: int, seed: int) -> tuple[Te
     return tuple(torch.cat(found, 1))
 
 
-def with_outputs(name: str, phi: Tensor, ways: int) -> Tensor:
-    """φ with the first ``ways`` outputs of the head alone."""
-    sizes = {conv4(outputs, CHANNELS[name]).size: outputs for outputs in (5, 20)}
-    weights = conv4(sizes[len(phi)], CHANNELS[name]).unpack(phi)
+def with_outputs(theta: Tensor, channels: Sequence[int], ways: int) -> Tensor:
+    """θ of a Conv4, or a step size for each of its entries, with the first ``ways`` outputs of its head alone."""
+    one = conv4(1, channels)
+    body = embedding(one).size
+    weights = conv4((len(theta) - body) // (one.size - body), channels).unpack(theta)
     return torch.cat(
         [(weight[..., :ways] if key.startswith("head") else weight).reshape(-1) for key, weight in weights.items()]
     )

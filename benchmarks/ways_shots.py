@@ -20,7 +20,6 @@ of a meta-training hold, in as many seconds as the dearer ones.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import chain
@@ -31,7 +30,7 @@ from torch import Tensor
 
 import metautil
 from benchmarks.omniglot import CHANNELS as WIDTHS
-from benchmarks.omniglot import GAIN, REFERENCE, hits
+from benchmarks.omniglot import GAIN, REFERENCE, given_features, hits, step_size, with_outputs
 from metautil.datasets import font_alphabets
 from metautil.learners import (
     Learner,
@@ -118,11 +117,6 @@ def start(model: Model, generator: torch.Generator) -> Tensor:
     return theta
 
 
-def step_size(eta: float, step: int) -> float:
-    """η of a meta-step: a rise, then half a cosine down to 0."""
-    return eta * min(1.0, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / META_STEPS)) / 2
-
-
 @cache
 def meta_trained(name: str, seed: int) -> Tensor:
     """φ of a learner after meta-training on the meta-training alphabets."""
@@ -141,7 +135,9 @@ def meta_trained(name: str, seed: int) -> Tensor:
     family = few_shot_tasks(font_alphabets().part("training"), META_WAYS, 1, META_QUERIES)
     state = adam(eta).init(phi)
     for step in range(META_STEPS):
-        phi, state, _ = meta_step(learner, adam(step_size(eta, step)), phi, state, family(META_TASKS, own))
+        phi, state, _ = meta_step(
+            learner, adam(step_size(eta, step, META_STEPS, WARM_UP)), phi, state, family(META_TASKS, own)
+        )
     return phi
 
 
@@ -167,8 +163,7 @@ def pretrained(seed: int) -> Tensor:
 
 # Learners that compare features
 
-# The features are there already: f(x) = x, without parameters.
-IDENTITY = Model({}, lambda weights, x: x, lambda weights, features: features, (CHANNELS[-1],))
+IDENTITY = given_features(CHANNELS[-1])
 COMPARING = {PROTOTYPES: prototypes(IDENTITY), CENTROID: nearest_centroid(IDENTITY)}
 
 
@@ -188,14 +183,6 @@ def compared(name: str, support: Data) -> list[Predictor]:
 # Learners that adapt parameters
 
 
-def with_outputs(theta: Tensor, ways: int) -> Tensor:
-    """θ, or a step size for each of its entries, with the first ``ways`` of the head's `META_WAYS` outputs alone."""
-    weights = conv4(META_WAYS, CHANNELS).unpack(theta)
-    return torch.cat(
-        [(weight[..., :ways] if name.startswith("head") else weight).reshape(-1) for name, weight in weights.items()]
-    )
-
-
 def inner_loop(name: str, ways: int, seed: int) -> tuple[Tensor, Tensor]:
     """θ_0 and the inner step sizes, one for each parameter, with which a learner of `TESTING` is tested; each (p,)."""
     model = conv4(ways, CHANNELS)
@@ -205,8 +192,10 @@ def inner_loop(name: str, ways: int, seed: int) -> tuple[Tensor, Tensor]:
             (model.size,), TESTING[name].shrink
         )
     parts = meta_trained(name, seed).split(conv4(META_WAYS, CHANNELS).size)
-    theta = with_outputs(parts[0], ways)
-    alphas = with_outputs(parts[1], ways) if name == "Meta-SGD" else torch.full_like(theta, SETTINGS[name].alpha)
+    theta = with_outputs(parts[0], CHANNELS, ways)
+    alphas = (
+        with_outputs(parts[1], CHANNELS, ways) if name == "Meta-SGD" else torch.full_like(theta, SETTINGS[name].alpha)
+    )
     if name == "ANIL":
         alphas[: embedding(model).size] = 0.0
     return theta, TESTING[name].shrink * alphas

@@ -76,9 +76,9 @@ def test_the_path_passes_where_the_learner_adapts_to(name, task, quick):
     make, alpha, _, _ = ways_shots.SETTINGS[name]
     shrink, steps = ways_shots.TESTING[name]
     phi = ways_shots.meta_trained(name, 0)
-    theta = ways_shots.with_outputs(phi[: conv4(20, ways_shots.CHANNELS).size], 5)
+    theta = ways_shots.with_outputs(phi[: conv4(20, ways_shots.CHANNELS).size], ways_shots.CHANNELS, 5)
     if name == "Meta-SGD":
-        theta = torch.cat([theta, shrink * ways_shots.with_outputs(phi[len(phi) // 2 :], 5)])
+        theta = torch.cat([theta, shrink * ways_shots.with_outputs(phi[len(phi) // 2 :], ways_shots.CHANNELS, 5)])
     adapted = make(conv4(5, ways_shots.CHANNELS), cross_entropy, alpha * shrink, steps).adapt(theta, task.support)
     path = ways_shots.inner_path(*ways_shots.inner_loop(name, 5, 0), 5, (0, 1, steps), task.support)
     torch.testing.assert_close(path[-1].args[0], adapted.args[0])
@@ -90,7 +90,7 @@ def test_fewer_outputs_give_the_same_scores(task):
     """The first five of 20 scores, whatever θ."""
     many, few = conv4(20, ways_shots.CHANNELS), conv4(5, ways_shots.CHANNELS)
     theta = many.init(generator())
-    scores = few(ways_shots.with_outputs(theta, 5), task.query.x[0])
+    scores = few(ways_shots.with_outputs(theta, ways_shots.CHANNELS, 5), task.query.x[0])
     torch.testing.assert_close(scores, many(theta, task.query.x[0])[:, :5])
 
 
@@ -124,7 +124,10 @@ def test_comparing_features_is_the_learner_on_its_images(learner, task, quick):
 
 
 def test_step_sizes_rise_and_fall_to_zero():
-    sizes = [ways_shots.step_size(0.5, step) for step in range(ways_shots.META_STEPS)]
+    sizes = [
+        ways_shots.step_size(0.5, step, ways_shots.META_STEPS, ways_shots.WARM_UP)
+        for step in range(ways_shots.META_STEPS)
+    ]
     top = sizes.index(max(sizes))
     assert 0 < top <= ways_shots.WARM_UP and 0.45 < max(sizes) <= 0.5 and 0 < sizes[-1] < 1e-4
     assert sizes[:top] == sorted(sizes[:top]) and sizes[top:] == sorted(sizes[top:], reverse=True)

@@ -98,8 +98,7 @@ def test_tasks_shared_out_to_threads_have_the_gradient_of_the_batch():
 
 
 def test_the_step_size_rises_and_falls():
-    long = SMALL._replace(steps=1000, eta=0.5)
-    sizes = torch.tensor([benchmark.step_size(long, step) for step in range(1000)])
+    sizes = torch.tensor([benchmark.step_size(0.5, step, 1000, benchmark.WARM_UP) for step in range(1000)])
     assert sizes[0] == pytest.approx(0.01, rel=1e-3) and sizes.argmax() == benchmark.WARM_UP - 1
     assert 0 < sizes[-1] < 1e-4 and (sizes[50:].diff() < 0).all()
     assert sizes[500] == pytest.approx(0.25)
@@ -176,9 +175,9 @@ def test_fewer_outputs_are_the_first_columns_of_the_head():
     model, fewer = (conv4(ways, WIDTHS["MAML"]) for ways in (20, 5))
     phi = model.init(torch.Generator().manual_seed(0))
     x = torch.rand(9, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-    cut = benchmark.with_outputs("MAML", phi, 5)
+    cut = benchmark.with_outputs(phi, WIDTHS["MAML"], 5)
     assert torch.allclose(fewer(cut, x), model(phi, x)[:, :5], atol=1e-6)
-    assert torch.equal(benchmark.with_outputs("MAML", phi, 20), phi)
+    assert torch.equal(benchmark.with_outputs(phi, WIDTHS["MAML"], 20), phi)
 
 
 def test_the_stored_tables_meet_what_was_asked_of_them():
