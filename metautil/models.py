@@ -376,3 +376,21 @@ def embedding(model: Model) -> Model:
     """The model without its head: its outputs are the meta-features, its parameters all but the head's."""
     shapes = {name: shape for name, shape in model.shapes.items() if not name.startswith("head")}
     return Model(shapes, model.features, lambda weights, features: features, model.inputs)
+
+
+def halved(model: Model) -> Model:
+    """The same model for images of twice the side: each square of 2×2 pixels is averaged before the model reads it.
+
+    Raises
+    ------
+    ValueError
+        If the model does not take images.
+    """
+    if model.inputs is None or len(model.inputs) != 3:
+        raise ValueError(f"inputs = {model.inputs}; only a model of images, (channels, height, width), can be halved.")
+    channels, height, width = model.inputs
+
+    def features(weights: Weights, x: Tensor) -> Tensor:
+        return model.features(weights, x.unflatten(-1, (width, 2)).unflatten(-3, (height, 2)).mean((-3, -1)))
+
+    return Model(model.shapes, features, model.head, (channels, 2 * height, 2 * width))

@@ -155,7 +155,7 @@ class Slider:
         ValueError
             In words for the learner: what was typed, what is expected.
         """
-        text = typed.strip().replace("−", "-")
+        text = " ".join(typed.split()).replace("−", "-")  # on one line, as the refusals are
         seen = f"“{text if len(text) <= 30 else text[:30] + '…'}”"
         wanted = f"{self.symbol} takes {self._range()}"
         if not text:

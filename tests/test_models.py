@@ -9,7 +9,7 @@ from torch.func import grad, vmap
 from torch.nn.utils import parameters_to_vector
 
 from metautil.gradients import central_differences
-from metautil.models import mlp, small_cnn
+from metautil.models import embedding, halved, mlp, small_cnn
 from metautil.risks import cross_entropy, empirical_risk, half_squared_error
 from metautil.tasks import Data
 
@@ -35,6 +35,22 @@ def test_small_cnn_is_the_network_that_torch_builds(generator):
     x = torch.rand(6, 1, 8, 8, generator=generator)
     assert model.size == len(theta)
     assert torch.allclose(model(theta, x), peer(x), atol=1e-12)
+
+
+def test_a_halved_model_reads_averages_of_four_pixels(generator):
+    """Against PyTorch's pooling, with one θ and with a batch of tasks; the shapes of images are named as ever."""
+    model = small_cnn(classes=4, channels=(3, 5), side=8)
+    twice, theta = halved(model), model.init(generator)
+    x = torch.rand(2, 6, 1, 16, 16, generator=generator)
+    small = torch.nn.functional.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, (2, 6))
+    assert torch.allclose(twice(theta, x[0]), model(theta, small[0]), atol=1e-12)
+    assert torch.allclose(twice(theta.expand(2, -1), x), model(theta.expand(2, -1), small), atol=1e-12)
+    body = embedding(twice)
+    assert torch.allclose(body(theta[: body.size], x[0]), embedding(model)(theta[: body.size], small[0]), atol=1e-12)
+    with pytest.raises(ValueError, match=r"\(6, 1, 8, 8\).*\(N, 1, 16, 16\)"):
+        twice(theta, small[0])
+    with pytest.raises(ValueError, match=r"inputs = \(2,\)"):
+        halved(mlp((2, 1)))
 
 
 def test_mlp_is_the_network_that_torch_builds(generator):

@@ -18,7 +18,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as settings_
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
@@ -160,6 +160,7 @@ def test_a_written_stop_is_read_back_exactly(slider: Slider) -> None:
     assert [slider.parse(write(stop)) for stop in slider.stops()] == list(slider.stops())
 
 
+@example(ETA, "0\n0")
 @given(any_slider(), st.text(max_size=40) | st.floats().map(str))
 def test_parse_gives_a_value_in_range_or_refuses_in_words(slider: Slider, typed: str) -> None:
     try:

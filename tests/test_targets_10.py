@@ -156,7 +156,8 @@ def test_what_the_live_cells_printed():
     known = {name: int(share) for name, share in re.findall(r"(prototypes|Meta-SGD) +training alphabets: (\d+)%", text)}
     assert all(known[name] > live[name] + 3 for name in live)
     steps = {int(k): int(share) for k, share in re.findall(r"(\d+) inner steps: (\d+)%", text)}
-    assert steps[0] == 20 and steps[2] - steps[0] > 25 and 3 < steps[3] - steps[2] < 8 and 0 < steps[10] - steps[3] < 6
+    assert abs(steps[0] - 20) <= 2 and steps[2] - steps[0] > 25
+    assert 3 < steps[3] - steps[2] < 8 and 0 < steps[10] - steps[3] < 4
     wrong = [int(share) for share in re.findall(r"of 5 wrong: margin factor \S+ read right (\d+)%", text)]
     assert wrong == sorted(wrong, reverse=True) and wrong[0] - wrong[1] < 10 < wrong[1] - wrong[2] and wrong[3] < 30
 

@@ -8,7 +8,7 @@ from metautil.plots.convolution import convolution_window
 from metautil.plots.episodes import episodes
 from metautil.plots.explorer import explorer
 from metautil.plots.few_shot import companions, disturbed_support, inner_steps, task_supply, ways_and_shots
-from metautil.plots.meta_features import centres, embedding_map, layer_changes, roughly
+from metautil.plots.meta_features import centres, embedding_map, layer_changes
 from metautil.plots.quadratics import bowl_descent, parabola_descent
 from metautil.plots.risks import constant_risks, gap, risk_draws, risk_surface
 from metautil.plots.sinusoids import adapting, few_tasks, kernels, pooled_waves
@@ -47,7 +47,6 @@ __all__ = [
     "pooled_waves",
     "risk_draws",
     "risk_surface",
-    "roughly",
     "stability_map",
     "still",
     "stored_sweep",

@@ -73,7 +73,7 @@ def embedding_map(body: Model, path: dict[int, Tensor], images: Tensor) -> Scene
 
     The slider ``step`` sets which parameters make the features, ``number`` which classes are shown. The read-out says
     which share of the variance the plane holds, and how many images of the second half of each class lie nearest to the
-    mean of their class's first half among those means, with all features; both to the nearest 5%.
+    mean of their class's first half among those means, with all features.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def embedding_map(body: Model, path: dict[int, Tensor], images: Tensor) -> Scene
         nearest = torch.cdist(halves[1].flatten(0, 1), halves[0].mean(1)).argmin(1).reshape(classes, -1)
         right = (nearest == torch.arange(classes).unsqueeze(1)).double().mean()
         share = sizes[:2].square().sum() / sizes.square().sum()
-        return f"after {int(step)} meta-steps: variance in the plane {roughly(share)}, nearest to their own mean {roughly(right)}"
+        return f"after {int(step)} meta-steps: variance in the plane {share:.0%}, nearest to their own mean {right:.0%}"
 
     alt = (
         "Images of five characters that no training saw, each class in a colour of its own, spread over a plane; a numbered ring "
@@ -126,15 +126,10 @@ def embedding_map(body: Model, path: dict[int, Tensor], images: Tensor) -> Scene
     return Scene(figure, [picture, *rings, *names], move, alt)
 
 
-def roughly(share: float | Tensor) -> str:
-    """A share to the nearest 5%, for numbers of trained networks, which differ a little from machine to machine."""
-    return f"about {5 * round(20 * float(share))}%"
-
-
 def layer_changes(changes: dict[str, Tensor], alike: dict[str, Tensor], unrelated: dict[str, float]) -> Scene:
     """What inner steps do to each layer: how far its parameters move, and how alike its outputs stay.
 
-    The slider sets ``steps``, the number of inner steps k. The read-out is rounded to what other machines find too.
+    The slider sets ``steps``, the number of inner steps k.
 
     Parameters
     ----------
@@ -165,9 +160,8 @@ def layer_changes(changes: dict[str, Tensor], alike: dict[str, Tensor], unrelate
         for axes, values in ((left, changes), (right, alike)):
             for bar, value in zip(bars[axes], values.values(), strict=True):
                 bar.set_height(float(value[int(steps)]))
-            rounded = {layer: round(20 * float(value[int(steps)])) / 20 for layer, value in values.items()}
-            told.append(", ".join(f"{layer} {value:.2f}" for layer, value in rounded.items()))
-        return f"to the nearest 0.05: relative change {told[0]} · CKA {told[1]}"
+            told.append(", ".join(f"{layer} {float(value[int(steps)]):.2f}" for layer, value in values.items()))
+        return f"relative change {told[0]} · CKA {told[1]}"
 
     alt = (
         "Left: bars of the relative change of each layer's parameters, the head's by far the highest. Right: bars of the "
