@@ -88,15 +88,21 @@ def meta_step(
     Raises
     ------
     ValueError
-        If the meta-gradient does not have the shape of φ: the tasks then have no leading axis.
+        If the tasks have no leading axis, or the meta-gradient does not have the shape of φ.
     FloatingPointError
         If the meta-gradient is not finite.
     """
+    y = tasks.query.y
+    if y.ndim < (2 if y.dtype == torch.int64 else 3):  # classes (T, N), real numbers (T, N, d)
+        raise ValueError(
+            f"The labels of the query set have shape {tuple(y.shape)}: those of one task. A meta-step takes a batch of tasks, "
+            f"x (T, N, ...), also for T = 1."
+        )
     gradient, risks = learner.meta_gradient(phi, tasks)
     if gradient.shape != phi.shape:
         raise ValueError(
             f"The meta-gradient of {learner.text} has shape {tuple(gradient.shape)}, φ {tuple(phi.shape)}. A meta-step takes "
-            f"a batch of tasks, x (T, N, ...), also for T = 1, and one φ for all of them."
+            f"one φ for all tasks of a batch."
         )
     if not gradient.isfinite().all():
         raise FloatingPointError(

@@ -95,7 +95,7 @@ class Model:
 
     def init(self, generator: torch.Generator) -> Tensor:
         """Draw θ_0: weights from N(0, 2 / inputs) (He et al., 2015), biases zero, gains one. Shape (p,)."""
-        pieces = []
+        pieces = [torch.zeros(0)]  # a model without parameters has a θ too, shape (0,)
         for name, shape in self.shapes.items():
             if len(shape) == 1:
                 pieces.append(torch.ones(shape) if name.endswith("gain") else torch.zeros(shape))

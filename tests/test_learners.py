@@ -778,8 +778,19 @@ def test_other_bad_input_is_named(generator):
         learners.reptile(model, loss, 0.0, 1)
     with pytest.raises(ValueError, match=r"\(33,\).*2p = 66"):
         learners.meta_sgd(model, loss, 0.1, 1).adapt(phi, tasks.support)
-    with pytest.raises(ValueError, match=r"shape \(\), φ \(33,\).*batch of tasks"):
-        meta_step(learners.imaml(model, loss, 0.1, 1, 1.0), sgd(0.1), phi, (), single(tasks, 0))
+    with pytest.raises(ValueError, match=r"shape \(33,\), φ \(2, 33\).*one φ for all tasks"):
+        meta_step(learners.imaml(model, loss, 0.1, 1, 1.0), sgd(0.1), phi.expand(2, -1), (), tasks)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("classes", name) for name in EVERY] + [("regression", n) for n in EVERY if n not in CLASSES_ONLY],
+)
+def test_a_meta_step_on_one_task_without_leading_axis_is_refused(kind, name, generator):
+    model, loss, family = settings_of(kind, generator)
+    learner = EVERY[name](model, loss)
+    with pytest.raises(ValueError, match=r"those of one task.*x \(T, N, \.\.\.\), also for T = 1"):
+        meta_step(learner, sgd(0.1), learner.init(generator), (), single(family(2, generator), 0))
 
 
 @pytest.mark.parametrize("name", CLASSES_ONLY)

@@ -97,6 +97,10 @@ def test_same_seed_same_start():
     assert torch.equal(first, second)
 
 
+def test_a_model_without_parameters_has_an_empty_start(generator):
+    assert embedding(mlp((2, 1))).init(generator).shape == (0,)
+
+
 def test_wrong_sizes_are_named():
     model = mlp((2, 3, 1))
     with pytest.raises(ValueError, match=r"\(5,\).*p = 13"):
