@@ -201,7 +201,7 @@ def test_grown_file(tmp_path):
     assert_made_again(path, "bytes of data where")
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_one_altered_byte(tmp_path, data):
     load(tmp_path)

@@ -61,7 +61,7 @@ def covered(strokes: list) -> np.ndarray:
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), min_size=2, max_size=2, unique=True))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_line_is_that_of_a_round_pen(ends: list) -> None:
     """Where no two lines meet, ink and coverage differ by an eighth of a shade at most."""
     line = [[(x / 100, y / 100) for x, y in ends]]
@@ -92,7 +92,7 @@ def test_a_level_line_is_inked_exactly() -> None:
     st.integers(0, 100),
     st.integers(50, 100),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_place_and_size_in_the_cell_do_not_matter(strokes: list, right: int, down: int, percent: int) -> None:
     points = np.concatenate([np.asarray(stroke, float) for stroke in strokes]) / 100
     size = np.ptp(points, axis=0).max()

@@ -476,7 +476,7 @@ def test_after_a_burst_the_last_frame_is_the_right_one(panel: Panel) -> None:
     agree(panel, eta=ETA.stops()[4], lam=1)
 
 
-@settings_(max_examples=30, deadline=None)
+@settings_(max_examples=30)
 @given(st.lists(st.sampled_from(["bar", "box", "reset"]).flatmap(
     lambda kind: st.tuples(st.just(kind), st.sampled_from(["eta", "lam"]), st.integers(0, 40),
                            st.sampled_from(["0.02", "0.77", "1", "x", ""]))), max_size=6))  # fmt: skip

@@ -41,7 +41,7 @@ def bowl(seed):
     return lambda theta: curvatures * theta, torch.randn(5, generator=generator, dtype=torch.float64)
 
 
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=25)
 @given(eta=ETAS, beta=BETAS, seed=SEEDS)
 def test_rules_walk_as_torch_optim_does(eta, beta, seed):
     gradient, start = bowl(seed)
@@ -56,7 +56,7 @@ def test_rules_walk_as_torch_optim_does(eta, beta, seed):
         assert (ours - theirs).abs().max() <= 1e-10 * max(1.0, theirs.abs().max())
 
 
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=25)
 @given(eta=ETAS, beta_1=BETAS, beta_2=strategies.floats(0.0, 0.9999), epsilon=EPSILONS, seed=SEEDS)
 def test_adaptive_rules_answer_any_gradients_as_torch_optim_does(eta, beta_1, beta_2, epsilon, seed):
     """100 gradients that do not depend on the walk: with β₂ near 0 a step is nearly η times a sign, and a walk is chaotic."""
@@ -77,7 +77,7 @@ def test_adaptive_rules_answer_any_gradients_as_torch_optim_does(eta, beta_1, be
         assert (path - other).abs().max() <= 1e-10
 
 
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=25)
 @given(eta=ETAS, lam=strategies.floats(0, 100), seed=SEEDS)
 def test_derived_rule_is_the_rule_on_the_weighted_gradient(eta, lam, seed):
     """With any inner rule, and with η multiplying both gradients: twice η is twice the step."""
@@ -205,7 +205,7 @@ def test_a_weight_must_not_be_negative(lam):
         derived(lam, sgd(0.1))
 
 
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=25)
 @given(eta=ETAS, lam=strategies.floats(0, 100), seed=SEEDS)
 def test_printed_rule_weighs_by_lambda_over_eta(eta, lam, seed):
     """Its step is the derived one with the weight λ/η; halving η halves D's part and leaves T's."""
