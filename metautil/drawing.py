@@ -308,7 +308,7 @@ def _plain(cells: Sequence[Drawing]) -> list:
 
 
 def _scene() -> Scene:
-    """The six images as the learner sees them; under each example a bar with its share."""
+    """The six images as the learner is given them; under each example a bar with its share."""
     figure = Figure(figsize=(8.0, 2.5), layout="none")
     pictures, marks, bars = [], [], []
     for position in range(WAYS + 1):
@@ -322,7 +322,9 @@ def _scene() -> Scene:
             below = figure.add_axes((left, 0.16, 0.142, 0.2), xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
             bars += below.barh([0], [0], height=0.8, color=BLUE)
             marks.append(below.text(0.5, -0.75, "", ha="center", va="top", fontsize=9))
-    figure.text(0.911, 0.34, f"as the learner\nsees them:\n{SIDE} by {SIDE} pixels", ha="center", va="top", fontsize=8)
+    figure.text(
+        0.911, 0.34, f"as the learner\nis given them:\n{SIDE} by {SIDE} pixels", ha="center", va="top", fontsize=8
+    )
 
     def move(images: Tensor, read: Tensor | None, blank: list[int]) -> str:
         for picture, image in zip(pictures, images, strict=True):

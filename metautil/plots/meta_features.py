@@ -165,7 +165,7 @@ def layer_changes(changes: dict[str, Tensor], alike: dict[str, Tensor], unrelate
 
     alt = (
         "Left: bars of the relative change of each layer's parameters, the head's by far the highest. Right: bars of the "
-        "similarity of each layer's outputs before and after adapting, near 1 for all blocks and lower for the head, with a "
+        "similarity of each layer's outputs before and after adapting, near 1 for the blocks and lower for the head, with a "
         "diamond for a random network's similarity."
     )
     return Scene(figure, [*bars[left], *bars[right], diamonds, legend], move, alt)
