@@ -110,10 +110,12 @@ CASES = {
 # Training
 
 
-def start(model: Model, generator: torch.Generator) -> Tensor:
-    """θ before any training: as drawn, but for the head of zeros."""
+def start(model: Model, generator: torch.Generator, gain: float = 1.0) -> Tensor:
+    """θ before any training: as drawn, but for the gain of the last block, and a head of zeros."""
     theta = model.init(generator)
-    model.unpack(theta)["head.weight"].zero_()  # a view
+    weights = model.unpack(theta)  # views
+    weights["4.gain"].fill_(gain)
+    weights["head.weight"].zero_()
     return theta
 
 
@@ -122,10 +124,9 @@ def meta_trained(name: str, seed: int) -> Tensor:
     """φ of a learner after meta-training on the meta-training alphabets."""
     own = torch.Generator().manual_seed(seed)
     model = conv4(META_WAYS, CHANNELS)
-    phi = start(model, own)
+    phi = start(model, own, GAIN.get(name, 1.0))
     if name == PROTOTYPES:
         body, eta = embedding(model), PROTOTYPES_ETA
-        model.unpack(phi)["4.gain"].fill_(GAIN["prototypes"])
         learner, phi = prototypes(body), phi[: body.size]
     else:
         make, alpha, steps, eta = SETTINGS[name]
@@ -133,11 +134,23 @@ def meta_trained(name: str, seed: int) -> Tensor:
         if name == "Meta-SGD":
             phi = torch.cat([phi, torch.full_like(phi, alpha)])
     family = few_shot_tasks(font_alphabets().part("training"), META_WAYS, 1, META_QUERIES)
+    return meta_descended(learner, eta, family, phi, META_STEPS, META_TASKS, own)
+
+
+def meta_descended(
+    learner: Learner,
+    eta: float,
+    family: TaskFamily,
+    phi: Tensor,
+    steps: int,
+    tasks: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """φ after ``steps`` steps of Adam on ``tasks`` tasks each; the step size rises to ``eta`` and falls to 0."""
     state = adam(eta).init(phi)
-    for step in range(META_STEPS):
-        phi, state, _ = meta_step(
-            learner, adam(step_size(eta, step, META_STEPS, WARM_UP)), phi, state, family(META_TASKS, own)
-        )
+    for step in range(steps):
+        rule = adam(step_size(eta, step, steps, WARM_UP))
+        phi, state, _ = meta_step(learner, rule, phi, state, family(tasks, generator))
     return phi
 
 

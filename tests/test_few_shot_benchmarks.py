@@ -162,6 +162,28 @@ def test_the_parts_of_a_case():
     assert len(parts["2 alphabets"].names) == 2 and len(parts["1 alphabet"].names) == 1
 
 
+def test_cases_of_the_supply_differ_in_nothing_else(quick, monkeypatch):
+    """One start, one number of tasks but where it is doubled, the same held-out tasks."""
+    trainings, held_out, drawn = [], [], task_supply.drawn
+
+    def untrained(learner, eta, family, phi, steps, tasks, generator):
+        trainings.append((phi, eta, steps, tasks))
+        return phi
+
+    def noted(data, ways, shots, generator, tasks, queries):
+        held_out.append(generator.get_state())
+        return drawn(data, ways, shots, generator, tasks, queries)
+
+    monkeypatch.setattr(task_supply, "meta_descended", untrained)
+    monkeypatch.setattr(task_supply, "drawn", noted)
+    for part in ("10 classes", "30 classes, augmented", "2 alphabets", "100 classes, twice the tasks"):
+        task_supply.measure(f"prototypes, {part}", 1)
+    starts, *rest = zip(*trainings, strict=True)
+    assert all(torch.equal(start, starts[0]) for start in starts)
+    assert rest == [(task_supply.ETA,) * 4, (1, 1, 1, 2), (task_supply.META_TASKS,) * 4]
+    assert all(torch.equal(state, held_out[0]) for state in held_out[::2])
+
+
 # ------------------------------------------------------------------------------ disturbed support sets
 
 
