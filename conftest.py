@@ -1,11 +1,26 @@
-"""Settings of the property tests."""
+"""Settings of the property tests, and the order of the test files."""
 
 from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import Phase, settings
 
 # For tests/test_mutants.py: a broken package has only to be caught, the smallest example is not wanted.
 settings.register_profile("catch", phases=[Phase.explicit, Phase.generate])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+LONGEST = ("test_browser.py", "test_sliders.py", "test_mutants.py")
+"""Files that take minutes. One begun last would run on one processor while the others have nothing left to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, then the notebooks, then all others: so the processors end at about the same time."""
+
+    def rank(item: pytest.Item) -> int:
+        if item.path.name in LONGEST:
+            return LONGEST.index(item.path.name)
+        return len(LONGEST) + (item.path.suffix != ".ipynb")
+
+    items.sort(key=rank)
