@@ -1,9 +1,10 @@
-"""Settings of the property tests."""
+"""Settings of the property tests, and the order of the test files."""
 
 from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import Phase, settings
 
 # The same examples in every run: a failure is one of the code, not of the draw, and can be run again.
@@ -11,3 +12,17 @@ settings.register_profile("same", derandomize=True, deadline=None)
 # For tests/test_mutants.py: a broken package has only to be caught, the smallest example is not wanted.
 settings.register_profile("catch", settings.get_profile("same"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+LONGEST = ("test_browser.py", "test_sliders.py", "test_mutants.py")
+"""Files that take minutes. One begun last would run on one processor while the others have nothing left to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, then the notebooks, then all others: so the processors end at about the same time."""
+
+    def rank(item: pytest.Item) -> int:
+        if item.path.name in LONGEST:
+            return LONGEST.index(item.path.name)
+        return len(LONGEST) + (item.path.suffix != ".ipynb")
+
+    items.sort(key=rank)

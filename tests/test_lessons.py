@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -67,6 +68,31 @@ def test_links_lead_somewhere(path):
 @pytest.mark.parametrize("version", [0, 1], ids=["student", "solved"])
 def test_notebook_agrees_with_its_source(path, version):
     assert build.disagreements(path, build.notebooks_of(path, ROOT / "notebooks")[version]) == []
+
+
+def apart(student: nbformat.NotebookNode, solved: nbformat.NotebookNode) -> list[str]:
+    """Ids of cells in which a lesson's two notebooks differ in another way than an exercise may.
+
+    An exercise without an answer says so in one line, which no arithmetic goes into; every other code cell has the same source
+    and the same outputs in both. So whoever has run the solved notebook has computed all that the student's shows.
+    """
+    if [cell.id for cell in student.cells] != [cell.id for cell in solved.cells]:
+        return ["the cells"]
+    found = []
+    for asked, answered in zip(student.cells, solved.cells, strict=True):
+        if asked.cell_type != "code":
+            continue
+        said = "".join(output.get("text", "?") for output in asked.outputs)
+        unanswered = re.fullmatch(r"(Exercise|Challenge) [\d.]+: not attempted yet\. [^\n]+\n", said)
+        if not (unanswered if asked.source != answered.source else asked.outputs == answered.outputs):
+            found.append(asked.id)
+    return found
+
+
+@each_lesson
+def test_versions_differ_in_exercises_alone(path):
+    """Therefore `make test` may run the solved notebooks alone with another machine's arithmetic."""
+    assert apart(*map(notebook, build.notebooks_of(path, ROOT / "notebooks"))) == []
 
 
 def test_every_notebook_has_a_source():
@@ -427,6 +453,17 @@ def test_good_notebook_has_no_problems():
 
 def stream(text: str, name: str = "stdout"):
     return new_output("stream", name=name, text=text)
+
+
+def test_versions_that_differ_elsewhere_are_told_apart():
+    unanswered = "Exercise 7.1: not attempted yet. Define half where the dots are.\n"
+    asked, answered = executed(stream(unanswered), source="..."), executed(stream("Exercise 7.1: correct.\n"))
+    asked.cells[0].outputs.pop(0)
+    assert apart(asked, answered) == apart(executed(), executed()) == []
+    asked.cells[0].outputs.append(stream("0.23\n"))
+    assert apart(asked, answered) == apart(executed(stream("0.23")), executed(stream("0.24"))) == ["l07-c000"]
+    assert apart(executed(source="other()"), executed()) == ["l07-c000"]
+    assert apart(new_notebook(), executed()) == ["the cells"]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ sys.exit(pytest.main(ARGUMENTS))
 
 SERVER = """
 import json, os, sys, traceback
-import hypothesis, matplotlib.pyplot, numpy, pytest, scipy.optimize, sympy, torch, torch.func, torchvision, tqdm.auto
+import anyio.pytest_plugin, nbval.plugin  # pytest's plugins: to load them takes longer than most mutants
+import hypothesis, matplotlib.pyplot, numpy, pytest, scipy.optimize, scipy.stats, sympy, torch, torch.func, torchvision, tqdm.auto
 for line in sys.stdin:
     order = json.loads(line)
     child = os.fork()
@@ -80,11 +81,15 @@ for line in sys.stdin:
         os._exit(code)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-"""Imports the libraries, not metautil, once; then runs each order in a fork of itself."""
+"""Imports the libraries, neither metautil nor tests, once; then runs each order in a fork of itself."""
 
 
 class Mutant(NamedTuple):
-    """In ``file`` of the package, ``old`` becomes ``new``; ``caught_by`` is the test file or notebook that has to notice."""
+    """In ``file`` of the package, ``old`` becomes ``new``; ``caught_by`` is what has to notice.
+
+    It is a test file, a notebook, or, where many slow tests stand before it in its file, the one test. A test that is no longer
+    there under its name is an error.
+    """
 
     name: str
     file: str
@@ -95,6 +100,7 @@ class Mutant(NamedTuple):
 
 FORMULAS, NOTEBOOK = "tests/test_formulas.py", "notebooks/03_the_gradient_update.ipynb"
 LEARNERS = "tests/test_learners.py"
+META_GRADIENT = f"{LEARNERS}::test_meta_gradient_equals_central_differences"
 MUTANTS = [
     Mutant("loss without ½", "risks.py", "0.5 * (y - y_star)", "1.0 * (y - y_star)", FORMULAS),
     Mutant("outputs averaged", "risks.py", ".square().sum(-1)", ".square().mean(-1)", FORMULAS),
@@ -125,11 +131,16 @@ MUTANTS = [
     Mutant("pooling forgotten to be a maximum", "models.py", "F.max_pool2d(x, 2).relu()", "F.avg_pool2d(x, 2).relu()",
            "tests/test_models.py"),
     Mutant("Hessian term dropped", "learners.py", "create_graph=tracked and second_order", "create_graph=False", LEARNERS),
-    Mutant("Hessian term kept in FOMAML", "learners.py", "steps, second_order=False)", "steps)", LEARNERS),
-    Mutant("Reptile climbs", "learners.py", "(phi.detach() - predictor", "(-phi.detach() + predictor", LEARNERS),
-    Mutant("iMAML's λ on the wrong side", "learners.py", "retain_graph=True)[0] / lam", "retain_graph=True)[0] * lam", LEARNERS),
-    Mutant("set learner's mean taken off the query alone", "learners.py", "features - middle)", "features)", LEARNERS),
-    Mutant("CKA of features that are not centred", "similarity.py", "part - part.mean(-2, keepdim=True)", "1 * part", FORMULAS),
+    Mutant("Hessian term kept in FOMAML", "learners.py", "steps, second_order=False)", "steps)",
+           f"{LEARNERS}::test_fomaml_is_the_query_gradient_where_adapting_ends"),
+    Mutant("Reptile climbs", "learners.py", "(phi.detach() - predictor", "(-phi.detach() + predictor",
+           f"{LEARNERS}::test_reptile_points_to_where_the_walks_end"),
+    Mutant("iMAML's λ on the wrong side", "learners.py", "retain_graph=True)[0] / lam", "retain_graph=True)[0] * lam",
+           f"{META_GRADIENT}[iMAML-None-classes]"),
+    Mutant("set learner's mean taken off the query alone", "learners.py", "features - middle)", "features)",
+           f"{META_GRADIENT}[set learner-None-conv4]"),
+    Mutant("CKA of features that are not centred", "similarity.py", "part - part.mean(-2, keepdim=True)", "1 * part",
+           f"{FORMULAS}::test_formula_holds[11.11]"),
     Mutant("support left in the query", "tasks.py", "rest[support] = False", "rest[support[:0]] = False",
            "tests/test_training.py"),
     Mutant("batches not shuffled", "training.py", "torch.randperm(count, generator=generator)", "torch.arange(count)",
@@ -175,7 +186,7 @@ def server() -> Iterator[subprocess.Popen]:
 
 
 def failures(server: subprocess.Popen, folder: Path, target: str) -> list[str]:
-    """Run one test file or notebook against the package of ``folder``; the first failure's message, or none."""
+    """Run a test file, test or notebook against the package of ``folder``; the first failure's message, or none."""
     report, output = folder / "report.xml", folder / "output.txt"
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--junitxml={report}"]
     options += ["-c", str(ROOT / "pyproject.toml"), "-o", f"pythonpath={folder} {ROOT}"]

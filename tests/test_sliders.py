@@ -744,31 +744,31 @@ def test_every_frame_of_the_grid_is_finite_bounded_and_silent(scenes: list) -> N
                 check_numbers(scene, values)
 
 
-def test_drawn_frames_keep_their_size_and_cut_nothing_off(scenes: list) -> None:
+def check_pictures(scene: Scene, chosen: list[dict]) -> None:
+    """Each frame is drawn after others and, in the reverse order, anew: same read-out, same pixels, nothing cut off.
+
+    At the compression of a moved slider, which encodes the pixels of `frame` sooner, and no others. What is looked up for the
+    edges may settle an axis; therefore only behind the drawings anew, where it hides nothing.
+    """
+    worn = [scene.draw(sliders.LIVE, **values) for values in chosen]
+    sizes = set()
+    for values, (png, readout) in zip(reversed(chosen), reversed(worn), strict=True):
+        scene._background = None  # everything anew
+        fresh, again = scene.draw(sliders.LIVE, **values)
+        assert again == readout, values
+        assert np.array_equal(pixels(fresh), pixels(png)), values
+        sizes.add(pixels(fresh).shape)
+        box, whole = scene.figure.get_tightbbox(), scene.figure.bbox_inches
+        inside = np.r_[box.min, whole.max] > np.r_[whole.min, box.max] - 0.03
+        assert inside.all(), f"{values}: {box} leaves the figure"
+    assert len(sizes) == 1
+
+
+def test_lesson_frames_are_pure_keep_their_size_and_cut_nothing_off(scenes: list) -> None:
     for scene, controls in scenes:
-        sizes = set()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            for values in settings(controls)[1]:
-                png, _ = scene.draw(sliders.LIVE, **values)
-                sizes.add(pixels(png).shape)
-                box, whole = scene.figure.get_tightbbox(), scene.figure.bbox_inches
-                inside = np.r_[box.min, whole.max] > np.r_[whole.min, box.max] - 0.03
-                assert inside.all(), f"{values}: {box} leaves the figure"
-        assert len(sizes) == 1
-
-
-def test_lesson_frames_are_pure(scenes: list) -> None:
-    for scene, controls in scenes:
-        chosen = settings(controls)[1]
-        first = [frame(scene, **values) for values in chosen]
-        again = []
-        for values in reversed(chosen):
-            scene._background = None  # everything anew
-            again.append(frame(scene, **values))
-        assert [readout for _, readout in first] == [readout for _, readout in reversed(again)]
-        for values, (png, _), (other, _) in zip(chosen, first, reversed(again), strict=True):
-            assert np.array_equal(pixels(png), pixels(other)), values
+            check_pictures(scene, settings(controls)[1])
 
 
 def test_lessons_have_sliders(scenes: list) -> None:
@@ -795,3 +795,31 @@ def test_the_sweep_can_fail(spoil) -> None:
     with warnings.catch_warnings(), pytest.raises((AssertionError, RuntimeWarning)):
         warnings.simplefilter("error")
         check_numbers(scene, {"eta": 0.1})
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda scene, u, before: scene.moving[0].set_data([before / 4], [1]),  # a picture that remembers,
+        lambda scene, u, before: scene.figure.axes[0].set_title("late" * (before > 1)),  # behind the artists too,
+        lambda scene, u, before: f"moved {before} times",  # a read-out that remembers,
+        lambda scene, u, before: scene.figure.set_size_inches(4, 2 + u),  # two sizes,
+        lambda scene, u, before: scene.figure.axes[0].set_title("beyond the edge " * 9),  # words cut off,
+        lambda scene, u, before: np.float64(1) / np.float64(0),  # a warning
+    ],
+)
+def test_the_pictures_check_can_fail(spoil) -> None:
+    chosen = [{"u": 0, "v": 1}, {"u": 1, "v": 2}]
+    check_pictures(plane_scene(), chosen)
+    scene, before = plane_scene(), itertools.count()
+    move = scene.move
+
+    def spoilt(u: float, v: float) -> str:
+        readout = move(u, v)
+        said = spoil(scene, u, next(before))
+        return said if isinstance(said, str) else readout
+
+    scene.move = spoilt
+    with warnings.catch_warnings(), pytest.raises((AssertionError, RuntimeWarning)):
+        warnings.simplefilter("error")
+        check_pictures(scene, chosen)
