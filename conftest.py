@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
+
+FOLDERS = [f"lessons.{folder.name}" for folder in sorted(Path(__file__).parent.glob("lessons/lesson_*"))]
 
 # The same examples in every run: a failure is one of the code, not of the draw, and can be run again.
 settings.register_profile("same", derandomize=True, deadline=None)
 # For tests/test_mutants.py: a broken package has only to be caught, the smallest example is not wanted.
 settings.register_profile("catch", settings.get_profile("same"), phases=[Phase.explicit, Phase.generate])
+# Formulas and answers are imported by tests; their assertions are to say what differs, as those of tests do.
+pytest.register_assert_rewrite(
+    "lessons.shared.formulas", *(f"{folder}.{name}" for folder in FOLDERS for name in ("formulas", "answers"))
+)
+
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 LONGEST = ("test_browser.py", "test_sliders.py", "test_mutants.py")

@@ -1,4 +1,4 @@
-"""Two losses for one classifier: cross-entropy, and half the squared error to one-hot labels; the experiment of lesson 06.
+"""Two losses for one classifier: cross-entropy, and half the squared error to one-hot labels; the experiment of lesson 07.
 
 D, T, network and objective are those of `benchmarks.lambda_sweep` at λ = 1. What suits one loss need not suit the other.
 So each gets a step size of its own, chosen among `ETAS` on the validation scans of each seed, and each is tried from two

@@ -1,4 +1,4 @@
-"""Features and heads on new alphabets, what adapting changes in each layer, and a black box beside prototypes; lesson 11.
+"""Features and heads on new alphabets, what adapting changes in each layer, and a black box beside prototypes; lesson 14.
 
 One network, `small_cnn`, gets its features in four ways: none (the random start), cross-entropy on all training classes at
 once (every epoch shows each image once; the number of images shown is that of the meta-trained ones), prototypes, and
@@ -167,7 +167,7 @@ def reading(name: str, seed: int) -> dict[str, tuple[float, str]]:
 
 
 def waves(seed: int) -> dict[str, tuple[float, str]]:
-    """MSE of the set learner on new waves of lesson 09, with the points of its training, with more and with fewer."""
+    """MSE of the set learner on new waves of lesson 11, with the points of its training, with more and with fewer."""
     own = torch.Generator().manual_seed(seed)
     learner = set_learner(mlp((1, 40, 40, 1), torch.relu), half_squared_error, WIDTH)
     phi = learner.init(own)

@@ -1,4 +1,4 @@
-"""Learners on waves y = a sin(x − φ): who adapts to a new one, from how many training tasks, and where it fails; lesson 09.
+"""Learners on waves y = a sin(x − φ): who adapts to a new one, from how many training tasks, and where it fails; lesson 11.
 
 Every learner trains the same network for as many steps on as many tasks, each with the settings that served it best
 of a few tried by hand on validation tasks of another seed (`SETTINGS`). At test time the step size α is chosen on

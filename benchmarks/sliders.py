@@ -15,17 +15,18 @@ import nbformat
 import numpy as np
 from matplotlib.figure import Figure
 
-from metautil import plots
-from metautil.problems import OPTIMISERS, PROBLEMS, RULES
-from metautil.sliders import Choice, Control, Scene, Slider, frame
+from lessons.lesson_03 import figures
+from lessons.shared.explorer import explorer
+from lessons.shared.problems import OPTIMISERS, PROBLEMS, RULES
+from metautil.widgets.sliders import Choice, Control, Scene, Slider, frame
 
 PRESSES = 20
 ETA = Slider("η", "step size", 0.01, 0.5, default=0.05, n=2 * PRESSES + 3)
 SCENES = {
     "one panel, Label": lambda: descents(1),
-    "lesson 03, two panels, Label": lambda: plots.parabola_descent(),
+    "lesson 03, two panels, Label": lambda: figures.parabola_descent(),
     "three panels, Label": lambda: descents(3),
-} | {f"explorer, {name}, Label": lambda name=name: plots.explorer(name) for name in PROBLEMS}
+} | {f"explorer, {name}, Label": lambda name=name: explorer(name) for name in PROBLEMS}
 CASES = dict.fromkeys(SCENES, 3)
 TARGETS = dict.fromkeys(SCENES, 3.0) | {"one panel, Label": 1.8}
 
@@ -66,7 +67,7 @@ slider.observe(lambda change: setattr(label, "value", str(change["new"])), "valu
 slider.add_class("bare-slider"), label.add_class("bare-label")
 display(ipywidgets.VBox([slider, label]))
 from benchmarks.sliders import SCENES, controls
-from metautil.sliders import show
+from metautil.widgets.sliders import show
 """
 
 

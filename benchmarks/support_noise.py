@@ -1,4 +1,4 @@
-"""What few-shot learners make of a support set with wrong labels or by an unusual writer; lesson 10.
+"""What few-shot learners make of a support set with wrong labels or by an unusual writer; lesson 13.
 
 5-way 5-shot tasks of the meta-test alphabets, the same for all learners and all disturbances of a seed; the query sets are
 never disturbed. All learned learners are those of `benchmarks.ways_shots`, which are trained on clean tasks.

@@ -1,4 +1,4 @@
-"""How many classes meta-training needs, from how many alphabets, and whether turned letters count as new ones; lesson 10.
+"""How many classes meta-training needs, from how many alphabets, and whether turned letters count as new ones; lesson 13.
 
 Prototypes on a narrow Conv4 are meta-trained on 5-way 1-shot tasks of a part of the meta-training classes, always on the
 same number of tasks from the same start, by the rule of benchmarks/ways_shots.py. They are judged on tasks of these

@@ -1,4 +1,4 @@
-"""Few-shot learners on new alphabets, for more and fewer classes, images and inner steps; lesson 10.
+"""Few-shot learners on new alphabets, for more and fewer classes, images and inner steps; lesson 13.
 
 All learners have one network: Conv4 of the widths that benchmarks/omniglot.py gives MAML. A seed draws its start, the
 training tasks, and the tasks from the meta-test alphabets that all learners are judged on. Each learner is trained once on

@@ -480,8 +480,8 @@ def conjugate_gradients(product: Callable[[Tensor], Tensor], b: Tensor, iteratio
 def prototypes(embedding: Model, chunk: int | None = None) -> Learner:
     """Prototypical networks: a query is of the class whose mean embedding is nearest (Snell et al., 2017).
 
-    The scores are −‖f_φ(x) − c_n‖², with c_n the mean (11.5) of f_φ over class n's support examples; the loss is
-    `cross_entropy`, of the posterior (11.2).
+    The scores are −‖f_φ(x) − c_n‖², with c_n the mean (14.5) of f_φ over class n's support examples; the loss is
+    `cross_entropy`, of the posterior (14.2).
 
     Parameters
     ----------
@@ -590,7 +590,7 @@ def set_learner(model: Model, loss: Loss, width: int = 64, chunk: int | None = N
     """Black box: a network that takes the support set and a query, and answers; no class mean, loss or gradient in it.
 
     With z(x) = k(f(x) − mean_i f(x_i)), each example is read by a network, r_i = r(z(x_i), y_i), a query looks at them with
-    weights a_i = softmax_i(z(x) · z(x_i) / √w), and another network answers, formula (11.12):
+    weights a_i = softmax_i(z(x) · z(x_i) / √w), and another network answers, formula (14.12):
     h(x; S) = o(z(x), Σ_i a_i r_i, mean_i r_i). The order of the examples does not matter. A neural process (Garnelo et al.,
     2018) with attention (Kim et al., 2019); matching networks (Vinyals et al., 2016) are the case r_i = y_i, h = Σ_i a_i y_i.
 

@@ -145,7 +145,7 @@ def mlp(sizes: Sequence[int], activation: Callable[[Tensor], Tensor] = torch.tan
 
 
 def small_cnn(classes: int = 10, channels: Sequence[int] = (8, 16), side: int = 8) -> Model:
-    """Convolutional network for small grey images: blocks of 3×3 convolution (6.1), ReLU, 2×2 maximum; then a linear head.
+    """Convolutional network for small grey images: blocks of 3×3 convolution (7.1), ReLU, 2×2 maximum; then a linear head.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def conv4(
 ) -> Model:
     """The network of few-shot papers: four blocks of 3×3 convolution, batch norm, 2×2 maximum, ReLU; then a linear head.
 
-    Batch norm (10.5) (Ioffe and Szegedy, 2015) uses the mean and variance of the examples it is given and no others: of a
+    Batch norm (13.5) (Ioffe and Szegedy, 2015) uses the mean and variance of the examples it is given and no others: of a
     task's support set while adapting, of its query set while being judged. The prediction for one query image then depends
     on the other query images (the "transductive" setting of Finn et al., 2017). With a ``reference`` it uses the mean and
     variance of those images instead, and every image is predicted by itself.

@@ -76,7 +76,7 @@ def cross_entropy(y: Tensor, y_star: Tensor) -> Tensor:
 
 
 def half_squared_error_of_classes(y: Tensor, y_star: Tensor) -> Tensor:
-    """ℓ(y, c) = ½ Σ_k (y_k − [k = c])², formula (6.3): `half_squared_error` against the one-hot vector of the true class.
+    """ℓ(y, c) = ½ Σ_k (y_k − [k = c])², formula (7.3): `half_squared_error` against the one-hot vector of the true class.
 
     Takes what `cross_entropy` takes, so that either can be trained on the same data.
 

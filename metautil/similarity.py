@@ -8,7 +8,7 @@ from torch import Tensor
 def linear_cka(a: Tensor, b: Tensor) -> Tensor:
     """Similarity of two sets of features of the same inputs, from 0 to 1 (Kornblith et al., 2019).
 
-    ‖A'ᵀB'‖² / (‖A'ᵀA'‖ ‖B'ᵀB'‖) with Frobenius norms and A', B' centred over the inputs, formula (11.11). 1 where one set is a
+    ‖A'ᵀB'‖² / (‖A'ᵀA'‖ ‖B'ᵀB'‖) with Frobenius norms and A', B' centred over the inputs, formula (14.11). 1 where one set is a
     rotation of the other, a multiple of it, or shifted; it compares the sets of distances between inputs.
 
     Parameters

@@ -130,7 +130,7 @@ def rotations(data: Alphabets) -> Alphabets:
     Alphabets
         4C classes: the old ones, then all of them turned counterclockwise by 90 degrees, by 180, by 270. A turned
         class stays in the part of the one it comes from. Even so, a turned character may look like another character
-        of another part (lesson 05 counts look-alikes).
+        of another part (lesson 06 counts look-alikes).
 
     Raises
     ------

@@ -29,7 +29,7 @@ class MetaLearner:
 
     What learns here is one θ, trained on the data and on the task together: joint training. Nothing learns how to
     learn yet, though a learner of this form has been called a meta-learner. Where θ is judged by what it becomes
-    after adapting to a task, as in lesson 09, the name is earned.
+    after adapting to a task, as in lesson 11, the name is earned.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from metautil import plots
+from lessons.lesson_01 import figures
 from metautil.datasets import font_alphabets, fonts
 from metautil.tasks import Alphabets, Data, few_shot_tasks, rotations
 
@@ -206,7 +206,7 @@ def test_a_bad_number_is_refused(tmp_path, per_class):
 
 
 def test_the_figure_has_a_row_for_each_alphabet(alphabets):
-    figure = plots.alphabets(alphabets)
+    figure = figures.alphabets(alphabets)
     words = [text.get_text() for text in figure.axes[0].texts]
     assert len(words) == len(alphabets.names) + 3
     for name in alphabets.names:
@@ -234,7 +234,7 @@ def test_a_split_may_cut_through_an_alphabet():
     assert test.alphabet.tolist() == [0] and test.y.tolist() == [0, 0] and test.x[:, 0, 0, 3].tolist() == [5, 6]
     assert list(test.parts) == ["test"] and test.parts["test"].tolist() == [0]
     assert list(cut().of("Gurmukhi").parts) == ["training", "test"]
-    figure = plots.alphabets(cut())
+    figure = figures.alphabets(cut())
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words == [
         *("meta-training alphabets", "Latin, 1 characters", "Gurmukhi, 1 characters"),

@@ -43,7 +43,7 @@ NOTEBOOKS = [path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if ha
 FIXTURE = [
     """
 from matplotlib.figure import Figure
-from metautil.sliders import Scene, Slider, show
+from metautil.widgets.sliders import Scene, Slider, show
 
 def scene():
     figure = Figure(figsize=(4, 2))
@@ -76,7 +76,7 @@ for call in connect, look_up:
 CHOICE = [
     """
 from matplotlib.figure import Figure
-from metautil.sliders import Choice, Scene, Slider, show
+from metautil.widgets.sliders import Choice, Scene, Slider, show
 
 figure = Figure(figsize=(4, 2))
 line, = figure.add_subplot(ylim=(0, 1)).plot([0, 1], [0, 0])
@@ -95,8 +95,8 @@ DRAG = [
     """
 import time
 from matplotlib.figure import Figure
-from metautil.dragging import Handle
-from metautil.sliders import Scene, Slider, show
+from metautil.widgets.map import Handle
+from metautil.widgets.sliders import Scene, Slider, show
 
 figure = Figure(figsize=(4, 2))
 plane = figure.add_axes((0.25, 0.2, 0.5, 0.6), xlim=(-2, 2), ylim=(0, 3))
@@ -115,13 +115,13 @@ show(scene, u=Slider("θ₁", "first", -1.5, 2, default=0, scale="linear", n=36)
 """,
 ]
 
-# A process whose tick keeps the kernel busy for about as long as a tick of lesson 06 does, and refuses a step of 1.
+# A process whose tick keeps the kernel busy for about as long as a tick of lesson 07 does, and refuses a step of 1.
 DRIVE = [
     """
 import time
 from matplotlib.figure import Figure
-from metautil.driving import Leg, drive
-from metautil.sliders import Scene, Slider
+from metautil.widgets.processes import Leg, drive
+from metautil.widgets.sliders import Scene, Slider
 
 figure = Figure(figsize=(4, 2))
 line, = figure.add_subplot(xlim=(0, 40), ylim=(0, 6)).plot([0], [0])
@@ -149,7 +149,7 @@ drive(scene, lambda: (0.0,), advance, [Leg(5, {"eta": 0.5})], limit=400,
 DRAW = [
     """
 import torch
-from metautil.drawing import DrawingPanel, drawings
+from lessons.lesson_14.drawing import DrawingPanel, drawings
 
 def adapt(support):
     return lambda x: -torch.cdist(x.flatten(1), support.x.flatten(1))

@@ -1,6 +1,6 @@
 """The checks of the exercises: solutions pass, stubs are told apart, mistakes are recognised by name.
 
-The answers stand in ``tests/answers``, one module a lesson, written anew as a learner would write them.
+The answers stand in ``lessons/lesson_NN/answers.py``, written anew as a learner would write them.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from metautil import exercises
-from metautil.exercises import Exercise, lesson_03
+from lessons.lesson_03 import checks as lesson_03
+from lessons.shared.checks import Exercise
 
 LESSONS = Path(__file__).parent.parent / "lessons"
-NUMBERS = [path.stem for path in sorted((Path(__file__).parent / "answers").glob("lesson_*.py"))]
-ANSWERS = [importlib.import_module(f"tests.answers.{number}") for number in NUMBERS]
+NUMBERS = [path.parent.name for path in sorted(LESSONS.glob("lesson_*/answers.py"))]
+ANSWERS = [importlib.import_module(f"lessons.{number}.answers") for number in NUMBERS]
 CHECKS = {
     name: check
-    for path in sorted(Path(exercises.__file__).parent.glob("lesson_*.py"))
-    for name, check in vars(importlib.import_module(f"metautil.exercises.{path.stem}")).items()
+    for number in NUMBERS
+    for name, check in vars(importlib.import_module(f"lessons.{number}.checks")).items()
     if isinstance(check, Exercise)
 }
 OTHER_SOLUTIONS = {name: ways for module in ANSWERS for name, ways in module.OTHER_SOLUTIONS.items()}
@@ -32,7 +32,7 @@ SEEDS = (0, 1, 12345)
 
 def solution_of(name: str):
     """The reference solution as the lesson's source has it, run as a learner's cell would be."""
-    for lesson in LESSONS.glob("*.md"):
+    for lesson in LESSONS.glob("lesson_*/[0-9]*.md"):
         for cell in re.findall(r"```\{code-cell\}[^\n]*\n(.*?)```", lesson.read_text(encoding="utf-8"), re.DOTALL):
             called = re.search(rf"^{name}\((\w+)\)", cell, re.MULTILINE)
             if called:
@@ -162,7 +162,7 @@ def test_no_mistake_passes_for_another():
 
 def test_exercise_numbers_and_calls_agree_with_the_lessons():
     for name, check in CHECKS.items():
-        lesson = next(LESSONS.glob(f"{int(check.number.split('.')[0]):02d}_*.md")).read_text(encoding="utf-8")
+        lesson = next(LESSONS.glob(f"*/{int(check.number.split('.')[0]):02d}_*.md")).read_text(encoding="utf-8")
         heading = lesson.index(f"### Exercise {check.number} ·")
         end = lesson.find("### Exercise", heading + 5)
         assert f"{name}(" in lesson[heading:end], f"{name} is not called under exercise {check.number}"

@@ -1,4 +1,4 @@
-"""The benchmarks of lesson 10: what they draw, disturb and adapt is what they say."""
+"""The benchmarks of lesson 13: what they draw, disturb and adapt is what they say."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The formula registry: every numbered formula of the lessons, checked by machine.
 
-The formulas stand in ``tests/formulas``, one module a lesson; `FORMULAS` here is all of them. Each is computed twice on
+The formulas stand in ``lessons/lesson_NN/formulas.py``; `FORMULAS` here is all of them. Each is computed twice on
 random inputs, by two functions that share no code, and a near miss, a plausible wrong version, has to fail. A lesson's
 formula that is not listed, or is listed in other words, fails.
 """
@@ -18,13 +18,14 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies
 
-from tests.formulas import equal, positive, real, sizes
+from lessons.shared.formulas import equal, positive, real, sizes
 
 FOLDER = Path(__file__).parent
-LESSONS = sorted((FOLDER.parent / "lessons").glob("*.md"))
+LESSONS = sorted((FOLDER.parent / "lessons").glob("lesson_*/[0-9]*.md"))
 FORMULA = re.compile(r"^\$\$\n(.*?)\n\\tag\{([^}]*)\}\n\$\$$", re.MULTILINE | re.DOTALL)
 MODULES = [
-    importlib.import_module(f"tests.formulas.{path.stem}") for path in sorted((FOLDER / "formulas").glob("lesson_*.py"))
+    importlib.import_module(f"lessons.{path.parent.name}.formulas")
+    for path in sorted((FOLDER.parent / "lessons").glob("lesson_*/formulas.py"))
 ]
 FORMULAS = {tag: formula for module in MODULES for tag, formula in module.FORMULAS.items()}
 DEFINITIONS = {tag: formula for tag, formula in FORMULAS.items() if formula.kind == "definition"}
@@ -94,11 +95,11 @@ def reach(function: Callable) -> set[Callable]:
 
     def visit(item: Any) -> None:
         module = getattr(item, "__module__", "") or ""
-        if not callable(item) or item in found or not module.startswith(("tests.formulas", "metautil")):
+        if not callable(item) or item in found or not module.startswith(("lessons.", "metautil")):
             return
         if getattr(item, "__name__", "") != "<lambda>":
             found.add(item)
-        if module.startswith("tests.formulas") and hasattr(item, "__code__"):
+        if module.startswith("lessons.") and hasattr(item, "__code__"):
             for name in names(item.__code__):
                 if name in item.__globals__:
                     visit(item.__globals__[name])

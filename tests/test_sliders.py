@@ -32,11 +32,12 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from PIL import Image
 
-from metautil import sliders
-from metautil.dragging import Handle
-from metautil.sliders import Choice, Control, Panel, Scene, Slider, frame, show, write
+import metautil.widgets
+from metautil.widgets import sliders
+from metautil.widgets.map import Handle
+from metautil.widgets.sliders import Choice, Control, Panel, Scene, Slider, frame, show, write
 
-LESSONS = sorted((Path(__file__).parent.parent / "lessons").glob("*.md"))
+LESSONS = sorted((Path(__file__).parent.parent / "lessons").glob("lesson_*/[0-9]*.md"))
 ETA = Slider("η", "step size", 0.01, 1.0, default=0.1)
 LAM = Slider("λ", "weight of T", 0.01, 100, default=1, zero=True, unit="1/m")
 RULE = Choice("rule", ("derived", "printed"), default="derived")
@@ -663,7 +664,7 @@ def shown(lesson: Path) -> list[tuple[Scene, dict[str, Control]]]:
     namespace = {"__name__": "__main__"}
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
-        patch.setattr(sliders, "show", lambda scene, **controls: found.append((scene, controls)))
+        patch.setattr(metautil.widgets, "show", lambda scene, **controls: found.append((scene, controls)))
         try:
             for position, cell in enumerate(cells[: wanted + 1]):
                 code = TransformerManager().transform_cell(cell)

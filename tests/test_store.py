@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks import run, verify
 from benchmarks.store import RESULTS, Store, quote
+from lessons.shared.results import stored
 from metautil.datasets import NotThere
-from metautil.results import stored
 
 CASE = {"accuracy": (0.5, "fraction")}
 

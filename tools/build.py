@@ -449,7 +449,7 @@ def lessons_in(folder: Path, only: str | None = None) -> list[Path]:
     BuildError
         If there is none.
     """
-    found = sorted(folder.glob("[0-9][0-9]_*.md"))
+    found = sorted(folder.glob("lesson_*/[0-9][0-9]_*.md"))
     number = only.zfill(2) if only and only.isdigit() else only
     chosen = [path for path in found if not number or number in (path.name[:2], path.name, path.stem)]
     if not chosen:

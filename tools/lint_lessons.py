@@ -466,9 +466,9 @@ def _broken(target: str, lesson: Lesson, root: Path) -> str:
     reached = (folder / path).resolve()
     if not reached.is_relative_to(root.resolve()):
         return "leaves the repository"
-    if re.match(r"\d\d_", reached.name) and (reached.suffix != ".ipynb" or reached.parent == root / "lessons"):
+    if re.match(r"\d\d_", reached.name) and (reached.suffix != ".ipynb" or reached.is_relative_to(root / "lessons")):
         return "leads to a lesson's source; link to the .ipynb beside this one"
-    source = root / "lessons" / f"{reached.stem}.md"
+    source = root / "lessons" / f"lesson_{reached.stem[:2]}" / f"{reached.stem}.md"
     if reached.suffix == ".ipynb" and reached.parent in (folder.resolve(), (folder / "solutions").resolve()):
         if not source.exists():
             return "leads to a lesson that does not exist"
@@ -533,8 +533,8 @@ def unsourced(
         else:
             problems.append(
                 f"{file}: a number without a source. Quote a stored result, {{{{file.case.metric}}}}, or add "
-                f"to tests/numbers_allowlist.toml:\n"
-                f"[[entry]]\nfile = {file!r}\ntext = '''{sentence}'''\nsource = '...'"
+                f"to numbers.toml beside the lesson (README: tests/readme_numbers.toml):\n"
+                f"[[entry]]\ntext = '''{sentence}'''\nsource = '...'"
             )
     return problems, used
 

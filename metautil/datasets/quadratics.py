@@ -9,7 +9,7 @@ from metautil.tasks import Data, Task
 
 
 def quadratics(curvatures: Tensor, optima: Tensor) -> Task:
-    """T tasks with the risks L_t(θ) = ½ (θ − c_t)ᵀ A_t (θ − c_t), as linear regression, lesson 09.
+    """T tasks with the risks L_t(θ) = ½ (θ − c_t)ᵀ A_t (θ − c_t), as linear regression, lesson 11.
 
     A quadratic is the risk of y = xθ under `half_squared_error` where a task chooses its inputs: with A = CCᵀ
     (Cholesky) and the p rows X = √p Cᵀ, XᵀX/p = A; the labels are Xc. Support and query set are the same.

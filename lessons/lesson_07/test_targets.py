@@ -1,0 +1,164 @@
+"""The targets of lesson 07's figures can be reached and are not met at the start, and what its prose says of them is so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import pytest
+import torch
+
+import metautil
+import metautil.widgets
+from lessons.lesson_07 import figures
+from lessons.shared import stills
+from metautil.datasets import digits
+from metautil.widgets import sliders
+from metautil.widgets.processes import Drive
+from metautil.widgets.sliders import Slider
+
+LESSON = Path(__file__).parent / "07_train_the_cnn.md"
+GUESSING = pytest.approx(0.1)
+
+
+@pytest.fixture(scope="module")
+def lesson() -> Iterator[dict]:
+    """The names that the lesson's cells leave behind, without its exercises."""
+    text = LESSON.read_text(encoding="utf-8").split("## Exercises")[0]
+    names: dict = {"__name__": "__main__"}
+    with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
+        for module in (sliders, stills):
+            patch.setattr(module, "display", lambda *faces, **options: None)
+        patch.setattr(metautil.widgets, "drive", lambda *scene, **options: names.update(driven=(scene, options)))
+        for cell in re.findall(r"```\{code-cell\}[^\n]*\n(.*?)```", text, re.DOTALL):
+            exec(re.sub(r"^:tags:.*\n", "", cell), names)
+        yield names
+    torch.set_default_dtype(torch.float32)
+
+
+def read(pattern: str, text: str) -> list[float]:
+    return [float(value.replace("−", "-")) for value in re.search(pattern, text).groups()]
+
+
+def test_the_window_finds_edges():
+    """The target can be reached at one place, the start is far from it, and the deepest blue is where the prose says."""
+    metautil.begin(6)
+    third = torch.ones(3, 1) @ torch.tensor([[-1.0, 0.0, 1.0]]) / 3
+    scan = digits().x[3, 0]
+    scene = figures.convolution_window(scan, {"left edge": third, "upper edge": third.T})
+    sums = {
+        kernel: {
+            (row, column): read(r"products (\S+) ·", scene.move(kernel, row, column))[0]
+            for row in range(1, 9)
+            for column in range(1, 9)
+        }
+        for kernel in ("left edge", "upper edge")
+    }
+    torch.set_default_dtype(torch.float32)
+    assert [max(found, key=found.get) for found in sums.values()] == [(4, 4), (1, 4)]
+    assert sum(value >= 0.7 for value in sums["upper edge"].values()) == 1
+    assert sums["left edge"][2, 6] == min(sums["left edge"].values()) < -0.8
+    assert scan[3, 2] < 0.2 and min(scan[3, 3], scan[3, 4]) > 0.6  # paper, then the two dark columns of the stroke
+
+
+def drives(lesson: dict, *legs: tuple[int, float, float]) -> tuple:
+    """The state after so many ticks with each (λ, η)."""
+    state = lesson["start"]()
+    for ticks, lam, eta in legs:
+        for _ in range(ticks):
+            state = lesson["advance"](state, lam, eta)
+    return state
+
+
+def reached(state: tuple) -> bool:
+    """Accuracy on T at least 80% and on D at least 90% at one tick within ten epochs."""
+    return any(on_T >= 0.8 and on_D >= 0.9 and epoch <= 10 for epoch, _, _, on_D, on_T, _, _ in state.history)
+
+
+def test_the_drive_has_a_target_that_takes_a_choice(lesson):
+    assert reached(drives(lesson, (40, 1.0, 0.1)))
+    assert not reached(drives(lesson, (40, 0.0, 0.1)))  # as the figure starts after Reset
+
+
+def test_the_script_shows_what_the_prose_says(lesson):
+    (_, start, advance), options = lesson["driven"]
+    panel = Drive(
+        figures.driven_training(epochs=40), start, advance, options["limit"],
+        {name: control for name, control in options.items() if isinstance(control, Slider)},
+    )  # fmt: skip
+    panel.follow(options["script"])
+    history = panel.state.history
+    before, guessing = history[40], torch.tensor(10.0).log().item()
+    later = [row[2] for row in history[12:41]]
+    assert (
+        min(later) < guessing < sorted(later)[len(later) // 2]
+    )  # the risk of T wanders, mostly above that of guessing
+    assert 0.55 < before[4] < 0.7
+    assert history[41][2] < before[2] / 5 and history[48][2] < before[2] / 1000
+    assert 0.15 < history[80][4] - before[4] < 0.25  # accuracy on T
+    assert history[41][1] > 2 * before[1] > history[60][1]  # the risk of D jumps and recovers
+
+
+def test_too_long_a_step_ruins_the_network_for_good(lesson):
+    """From where the figure opens: one class for every image, then dead features and the same scores for every image."""
+    script = [(40, 0.0, 0.1), (40, 1.0, 0.1), (20, 1.0, 0.03)]
+    state = drives(lesson, *script, (2, 1.0, 3.0), (20, 1.0, 0.1))
+    assert state.history[100][3] > 0.9
+    assert state.history[102][3:5] == (GUESSING, GUESSING) and state.history[-1][3:5] == (GUESSING, GUESSING)
+    model, images = lesson["model"], lesson["D"].query.x
+    assert (model.features(model.unpack(state.theta), images) == 0).all()
+    scores = model(state.theta, images)
+    torch.testing.assert_close(scores, scores[:1].expand_as(scores))
+    guessing = torch.tensor(10.0).log().item()
+    assert state.history[-1][1] == pytest.approx(guessing, abs=0.1)
+
+
+def test_training_and_report_are_as_the_prose_says(lesson):
+    run, counts = lesson["run"], lesson["counts"]
+    column = run.history["validation risk"]
+    assert run.epoch == 18 and column.index(min(column)) + 1 == 10
+    off = [(int(counts[t, r]), t, r) for t in range(10) for r in range(10) if t != r]
+    assert [pair[1:] for pair in sorted(off, reverse=True)[:3]] == [(6, 4), (9, 3), (9, 8)]
+    recall, precision = counts.diagonal() / counts.sum(1), counts.diagonal() / counts.sum(0)
+    assert min(recall[0], recall[2]) > 0.95 and recall[9] < 0.6 < 0.8 < precision[9]
+    assert recall[4] > 0.85 and 0.6 < precision[4] < 0.7
+    seen = lesson["seen"]
+    assert seen[[0, 5]].max() < 0.2 * seen.max() and int(seen[4].argmax()) // 4 == 0  # kernels 1 and 6; kernel 5
+    weights = lesson["weights"]["1.weight"][4, 0]
+    assert weights[0].sum() < -0.5 < 0.5 < weights[1].sum()
+
+
+def test_the_stored_sweep_says_what_the_prose_says():
+    """Accuracy on T rises with λ, that on D falls in the end, and the intervals tell the ends apart."""
+    from lessons.shared.results import stored
+
+    sweep, lams = stored("lambda_sweep"), (0, 0.01, 0.1, 0.3, 1, 3, 10, 30)
+    on_T, on_D = ([sweep[f"λ={lam}"][metric] for lam in lams] for metric in ("accuracy_T", "accuracy_D"))
+    assert on_T[0].high < on_T[4].low and on_T[4].mean < on_T[6].mean
+    assert on_D[0].low > on_D[6].high and on_D[6].low > on_D[7].high
+    assert all(on_D[0].low <= estimate.mean <= on_D[0].high for estimate in on_D[1:6])  # level up to λ = 3
+    width = {name: [e.high - e.low for e in found] for name, found in (("T", on_T), ("D", on_D))}
+    assert max(width["T"] + width["D"]) == width["T"][0] and width["T"][4] < 0.55 * width["T"][0]
+    unfinished, longer = (sweep[case]["accuracy_D"].mean for case in ("λ=0, η/31", "λ=30, four times the epochs"))
+    lost = on_D[0].mean - on_D[7].mean
+    assert abs(unfinished - on_D[7].mean) < 0.1 * lost and longer - on_D[7].mean > 0.6 * lost
+
+
+def test_the_stored_losses_say_what_the_prose_says():
+    """The squared error fails from the usual start, with dead features; from a head at zero it reads the scans as well."""
+    from lessons.shared.results import stored
+
+    found = stored("losses")
+    usual, zero = found["squared error, usual start"], found["squared error, head at zero"]
+    entropy = found["cross-entropy, head at zero"]
+    assert usual["accuracy_T"].high < zero["accuracy_T"].low and usual["accuracy_D"].high < zero["accuracy_D"].low
+    assert usual["alive"].high < 0.75 and zero["alive"].low > 0.9
+    assert abs(zero["accuracy_T"].mean - entropy["accuracy_T"].mean) < 0.02
+    fixed = [found[f"{loss}, head at zero, η=0.05"]["accuracy_D"] for loss in ("squared error", "cross-entropy")]
+    behind = fixed[1].mean - fixed[0].mean
+    assert (
+        fixed[0].high < fixed[1].low
+    )  # on the font digits it stays behind, but less than at the step sizes chosen on scans
+    assert behind < 0.5 * (entropy["accuracy_D"].mean - zero["accuracy_D"].mean)

@@ -1,1 +1,0 @@
-"""Answers to exercises, one module a lesson: two more right ones each, and each wrong one that a check should know."""
