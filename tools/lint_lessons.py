@@ -134,16 +134,14 @@ def words(block: Token, mathematics: bool = False) -> str:
     """What is read as sentences in a block, without code and link targets; inline mathematics is an x, or said."""
     if block.type not in ("inline", "html_block"):
         return ""
-    said = {
-        "text": str,
-        "image": str,
-        "html_block": lambda html: HTML.sub(" ", html),
-        "math_inline_double": "\n".format,
-    }
-    said["math_inline"] = _spoken if mathematics else "x".format
-    said |= dict.fromkeys(("softbreak", "hardbreak", "html_inline"), " ".format)
-    text = "".join(said[piece.type](piece.content) for piece in pieces(block) if piece.type in said)
-    return re.sub(r"https?://\S+", " ", text)
+    instead = {"softbreak": " ", "hardbreak": " ", "html_inline": " ", "code_inline": "", "math_inline_double": "\n"}
+    text = "".join(
+        (_spoken(piece.content) if mathematics else "x")
+        if piece.type == "math_inline"
+        else instead.get(piece.type, piece.content)
+        for piece in pieces(block)
+    )
+    return re.sub(r"https?://\S+", " ", HTML.sub(" ", text))
 
 
 def _spoken(formula: str) -> str:
