@@ -53,8 +53,9 @@ benchmarks: setup-test  ## measure again what the lessons quote (hours on a smal
 verify-results: setup-test  ## recompute one randomly chosen seed of every stored result
 	@$(VENV_PYTHON) -m benchmarks.verify
 
-lint: setup-test  ## check the style of the code
+lint: setup-test  ## check the style of the code; warn of words in lessons that sound impatient
 	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m tools.lint_lessons
 
 clean:  ## remove what tests and builds left behind (.venv and the notebooks stay)
 	@rm -rf .pytest_cache .ruff_cache .hypothesis .benchmarks build dist *.egg-info
