@@ -39,7 +39,7 @@ for line in sys.stdin:
         sys.path[:0] = order["path"]
         code = 3
         try:
-            import metautil  # the mutant; pytest may put the original before it
+            __import__(order["package"])  # the mutant; pytest may put the original before it
             code = int(pytest.main(order["arguments"]))
         except BaseException:
             traceback.print_exc()
@@ -51,7 +51,7 @@ for line in sys.stdin:
 
 
 class Mutant(NamedTuple):
-    """In a function of the package, the one place that looks like ``old`` becomes ``new``; ``caught_by`` has to notice.
+    """In a function of `metautil`, or of `lessons`, the one place that looks like ``old`` becomes ``new``.
 
     ``where`` is a module and a function or method in it. ``old`` and ``new`` are Python in which each name with an underscore
     in front, such as ``_a``, stands for any expression, the same one wherever the name stands. Other names stand for themselves:
@@ -89,7 +89,8 @@ MUTANTS = [
     Mutant("Adam's mean not corrected", "updates.adam", "_m / (1 - beta_1**_k)", "_m / (1 - 0 * _k)", UPDATES),
     Mutant("Adam's mean square not corrected", "updates.adam", "_v / (1 - beta_2**_k)", "_v / (1 - 0 * _k)", UPDATES),
     Mutant("RMSprop sums squares", "updates.rmsprop", "(1 - beta) * _g**2", "_g**2", UPDATES),
-    Mutant("the printed rule's weight is λ", "problems.relative_weight", "lam / eta", "lam", "tests/test_problems.py"),
+    Mutant("the printed rule's weight is λ", "lessons.shared.problems.relative_weight", "lam / eta", "lam",
+           "lessons/shared/test_problems.py"),
     Mutant("difference over ε", "gradients.central_differences", "2 * width", "1 * width",
            f"{FORMULAS}::test_formula_holds[3.4]"),
     Mutant("bias dropped", "models.mlp", "_bias.unsqueeze(-2)", "0 * _bias.unsqueeze(-2)", FORMULAS),
@@ -106,7 +107,7 @@ MUTANTS = [
     Mutant("set learner's mean taken off the support alone", "learners.set_learner", "_body(_phi, _x) - _middle",
            "_body(_phi, _x)", f"{META_GRADIENT}[set learner-None-conv4]"),
     Mutant("CKA of features that are not centred", "similarity.linear_cka", "_f - _f.mean(-2, keepdim=True)", "1 * _f",
-           f"{FORMULAS}::test_formula_holds[11.11]"),
+           f"{FORMULAS}::test_formula_holds[14.11]"),
     Mutant("support left in the query", "tasks.split_per_class", "_rest[_i] = False", "_rest[_i[:0]] = False", TRAINING),
     Mutant("batches not shuffled", "training._draw_order", "torch.randperm(_n, generator=_g)", "torch.arange(_n)", TRAINING),
     Mutant("λ on the data's risk in MetaLearner", "training.MetaLearner.__call__",
@@ -160,8 +161,19 @@ class Change(ast.NodeTransformer):
         return code(PLACEHOLDER.sub(lambda match: f"({ast.unparse(bound[match[0]])})", self.new))
 
 
+def package_of(mutant: Mutant) -> str:
+    return "lessons" if mutant.where.startswith("lessons.") else "metautil"
+
+
+def module_of(mutant: Mutant) -> list[str]:
+    """The module's name in its package, taken apart: as long as there is such a file or folder."""
+    names = mutant.where.removeprefix("lessons.").split(".")
+    package = ROOT / package_of(mutant)
+    return next(names[:i] for i in range(1, len(names)) if package.joinpath(*names[:i]).with_suffix(".py").exists())
+
+
 def path_of(mutant: Mutant) -> str:
-    return f"metautil/{mutant.where.split('.')[0]}.py"
+    return f"{package_of(mutant)}/{'/'.join(module_of(mutant))}.py"
 
 
 def tree_of(mutant: Mutant) -> ast.Module:
@@ -170,7 +182,8 @@ def tree_of(mutant: Mutant) -> ast.Module:
 
 def place(tree: ast.Module, mutant: Mutant) -> ast.AST:
     """The function or method that the mutant changes."""
-    for name in mutant.where.split(".")[1:]:
+    names = mutant.where.removeprefix("lessons.").split(".")
+    for name in names[len(module_of(mutant)) :]:
         found = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name]
         assert found, f"{mutant.where}: there is no {name!r}; say where it is now"
         (tree,) = found
@@ -187,7 +200,8 @@ def mutate(tree: ast.Module, mutant: Mutant) -> None:
 
 def build(mutant: Mutant, folder: Path) -> Path:
     """Copy the package into ``folder`` with the one change; return where it lies."""
-    shutil.copytree(ROOT / "metautil", folder / "metautil", ignore=shutil.ignore_patterns("__pycache__"))
+    package = package_of(mutant)
+    shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     tree = tree_of(mutant)
     mutate(tree, mutant)
     (folder / path_of(mutant)).write_text(ast.unparse(tree), encoding="utf-8")
@@ -205,19 +219,21 @@ def server() -> Iterator[subprocess.Popen]:
         process.stdin.close()
 
 
-def failures(server: subprocess.Popen, folder: Path, target: str) -> list[str]:
+def failures(server: subprocess.Popen, folder: Path, mutant: Mutant) -> list[str]:
     """Run a test file, test or notebook against the package of ``folder``; the first failure's message, or none."""
     report, output = folder / "report.xml", folder / "output.txt"
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--junitxml={report}"]
     options += ["-c", str(ROOT / "pyproject.toml"), "-o", f"pythonpath={folder} {ROOT}"]
-    if target.endswith(".ipynb"):
+    if mutant.caught_by.endswith(".ipynb"):
         options += ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(ROOT / "tests/nbval_sanitize.cfg")]
     order = {
         "folder": str(folder),
         "output": str(output),
         "environment": {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
         "path": [str(folder), str(ROOT)],
-        "arguments": [*options, str(ROOT / target)],
+        "package": package_of(mutant),
+        # A test that lies in the package is taken from the copy: Python has one package of a name.
+        "arguments": [*options, str((folder if mutant.caught_by.startswith("lessons/") else ROOT) / mutant.caught_by)],
     }
     print(json.dumps(order), file=server.stdin, flush=True)
     code = int(server.stdout.readline())
@@ -236,7 +252,7 @@ def is_a_finding(message: str) -> bool:
 @each_mutant
 def test_mutant_is_caught(mutant, tmp_path, server):
     folder = build(mutant, tmp_path)
-    found = failures(server, folder, mutant.caught_by)
+    found = failures(server, folder, mutant)
     assert found, f"{mutant.caught_by} is green although: {mutant.name}"
     assert is_a_finding(found[0]), f"{mutant.caught_by} crashed instead of finding a difference:\n{found[0][:2000]}"
 
