@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 TORCH ?=
+# A Python that is named must be the one in .venv; the machine's own leaves there which one it is.
+KEEP_PYTHON := $(if $(filter file,$(origin PYTHON)),--keep-python)
 N ?=
 FORCE ?=
 export PORT NO_BROWSER
@@ -63,10 +65,10 @@ clean:  ## remove what tests and builds left behind (.venv and the notebooks sta
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +
 
 setup-lab: check-python
-	@"$(PYTHON)" tools/setup.py --extra lab --torch "$(TORCH)"
+	@"$(PYTHON)" tools/setup.py --extra lab --torch "$(TORCH)" $(KEEP_PYTHON)
 
 setup-test: check-python
-	@"$(PYTHON)" tools/setup.py --extra test --torch "$(TORCH)"
+	@"$(PYTHON)" tools/setup.py --extra test --torch "$(TORCH)" $(KEEP_PYTHON)
 
 check-python:
 	@command -v "$(PYTHON)" >/dev/null || { \
