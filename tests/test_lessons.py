@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
-LESSONS = sorted((ROOT / "lessons").glob("*.md"))
+LESSONS = build.sources(ROOT / "lessons")
 NOTEBOOKS = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks/solutions").glob("*.ipynb")])
 NUMBERS = tomllib.loads((ROOT / "tests/numbers_allowlist.toml").read_text("utf-8"))
 SOFTENED = tomllib.loads((ROOT / "tests/nbval_allowlist.toml").read_text("utf-8")).get("entry", [])
@@ -62,6 +62,11 @@ def test_formulas_are_tagged_and_references_exist(path):
 @each_lesson
 def test_links_lead_somewhere(path):
     assert lint.links(lesson(path), ROOT) == []
+
+
+@each_lesson
+def test_lessons_that_are_not_there_are_called_planned(path):
+    assert lint.unwritten(lesson(path), {lesson(other).number for other in LESSONS}) == []
 
 
 @each_lesson
@@ -330,7 +335,7 @@ def test_link_to_a_lessons_source_is_a_problem(target):
     ("target", "reason"),
     [
         ("nowhere.png", "leads nowhere"),
-        ("99_none.ipynb", "leads to a lesson that does not exist"),
+        ("07_other.ipynb", "leads to a lesson that does not exist"),
         ("../../outside.md", "leaves the repository"),
         ("#Nothing", "names no heading of this lesson"),
         ("file:///etc", "is of an unknown kind"),
@@ -353,6 +358,30 @@ def test_links_are_followed(tmp_path, target, reason):
         assert [problem.rpartition(f"{target!r} ")[2][: len(reason or "")] for problem in problems] == (
             [reason] if reason else []
         )
+
+
+def test_link_to_a_planned_lesson_is_the_builds_business_but_in_html():
+    assert lint.links(lint.read("[a](99_none.ipynb#1-·-A)\n", NAME), ROOT) == []
+    assert "does not exist" in lint.links(lint.read('<a href="99_none.ipynb">a</a>\n', NAME), ROOT)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("Lesson 12 asks it.", "[12] not there"),
+        ("That is for lessons 03, 07 and 12.", "[7, 12] not there"),
+        ("See lessons 1 to 4.", "[2] not there"),
+        ("See lessons 01–04.", "[2] not there"),
+        ("Lesson 12 (planned) asks it.", None),
+        ("Lessons 03, 07 and\n12 (planned) ask it.", None),
+        ("[Lesson 12](12_rules.ipynb) asks it, lesson 03 did.", None),
+        ("In `lesson 12` a lesson takes 12 minutes; lesson 12.1 is none.", None),
+        ("Lesson 03 (planned) asks it.", "no longer planned"),
+    ],
+)
+def test_lesson_that_is_not_there_is_called_planned(text, problem):
+    found = lint.unwritten(lint.read(f"{text}\n", NAME), {1, 3, 4})
+    assert [problem in line for line in found] == [True] * bool(problem)
 
 
 def test_reference_style_link_is_a_problem():

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from nbformat import NotebookNode
 
-from tools.build import CODE, PLACEHOLDER, WIDGET_VIEW, parse
+from tools.build import CODE, MARKDOWN_LINK, PLACEHOLDER, WIDGET_VIEW, parse, planned, sources
 
 HEADINGS = (
     "What you will be able to do",
@@ -45,12 +45,15 @@ INLINE = re.compile(r"(?<![\\$])\$(?!\$)((?:\\.|[^$\\\n]|\n(?!\n))+?)\$")
 HTML_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 HEADING = re.compile(r"^(#{1,6}) +(.*?) *#*$", re.MULTILINE)
 REFERENCE = re.compile(r"\((\d{1,2}\.\d{1,2})\)")
-MARKDOWN_LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(\s*<?([^)\s>]*)>?(?:\s+\"[^\"]*\")?\s*\)")
 HTML_LINK = re.compile(r"<(?:a|img|source)\b[^>]*?\b(?:href|src)\s*=\s*[\"']([^\"']*)[\"'][^>]*>", re.IGNORECASE)
 HTML_IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 ALT = re.compile(r"\balt\s*=\s*([\"'])(.*?)\1", re.DOTALL | re.IGNORECASE)
 TONE = re.compile(r"\b(simply|obviously|just|trivially|of\s+course|clearly)\b", re.IGNORECASE)
 NUMBER = r"\d(?:[\d.,]*\d)?"
+LESSONS = re.compile(
+    r"\blessons?\s+(\d\d?(?:(?:\s*[,–-]\s*(?:and\s+|or\s+)?|\s+(?:and|or|to)\s+)\d\d?)*)(?!\d|\.\d)(\s+\(planned\))?",
+    re.IGNORECASE,
+)
 MEASURE_AFTER = re.compile(
     rf"{NUMBER}\s*-?(?:%|±|×(?!\s*{NUMBER})|(?:percent|per\s+cent|percentage|fold|times"
     rf"|seconds?|secs?|s|minutes?|mins?|min|hours?|hrs?|h|days?|ms|milliseconds?|microseconds?|µs|ns)(?!\w))",
@@ -435,6 +438,8 @@ def anchors(source: str) -> set[str]:
 def links(lesson: Lesson, root: Path) -> list[str]:
     """Every internal link leads somewhere, seen from ``notebooks/``; one to a lesson leads to its notebook.
 
+    Those to lessons that are planned the build takes out.
+
     Parameters
     ----------
     lesson : Lesson
@@ -443,7 +448,7 @@ def links(lesson: Lesson, root: Path) -> list[str]:
     """
     problems = []
     for cell in _markdown_cells(lesson):
-        text = without_code(cell.source)
+        text = planned(without_code(cell.source), {path.name[:2] for path in sources(root / "lessons")})
         targets = [target for _, _, target in MARKDOWN_LINK.findall(text)] + HTML_LINK.findall(text)
         for target in targets:
             reason = _broken(target, lesson, root)
@@ -468,9 +473,9 @@ def _broken(target: str, lesson: Lesson, root: Path) -> str:
         return "leaves the repository"
     if re.match(r"\d\d_", reached.name) and (reached.suffix != ".ipynb" or reached.parent == root / "lessons"):
         return "leads to a lesson's source; link to the .ipynb beside this one"
-    source = root / "lessons" / f"{reached.stem}.md"
+    source = {path.stem: path for path in sources(root / "lessons")}.get(reached.stem)
     if reached.suffix == ".ipynb" and reached.parent in (folder.resolve(), (folder / "solutions").resolve()):
-        if not source.exists():
+        if source is None:
             return "leads to a lesson that does not exist"
         if anchor and anchor not in anchors(without_code(read(source.read_text("utf-8"), source.name).markdown())):
             return "names no heading of that lesson (spaces become hyphens)"
@@ -482,6 +487,34 @@ def _broken(target: str, lesson: Lesson, root: Path) -> str:
         if anchor not in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}:
             return "names no heading there (lower case, spaces become hyphens)"
     return ""
+
+
+def unwritten(lesson: Lesson, there: Collection[int]) -> list[str]:
+    """Where lessons are spoken of by number, "(planned)" follows exactly those that are not there.
+
+    A link needs no such word: the build adds it.
+
+    Parameters
+    ----------
+    lesson : Lesson
+    there : collection of int
+        Numbers of the lessons that have a source.
+    """
+    problems = []
+    for cell in _markdown_cells(lesson):
+        text = MARKDOWN_LINK.sub("", without_code(cell.source))
+        for match in LESSONS.finditer(text):
+            numbers = {int(number) for number in re.findall(r"\d+", match[1])}
+            for first, last in re.findall(r"(\d+)\s*(?:–|-|to)\s*(\d+)", match[1]):
+                numbers.update(range(int(first), int(last)))
+            missing = sorted(numbers.difference(there))
+            if missing and not match[2]:
+                problems.append(
+                    f"{_where(lesson, cell)}: {match[0]!r}: {missing} not there; link to it, or add (planned)"
+                )
+            if match[2] and not missing:
+                problems.append(f"{_where(lesson, cell)}: {match[0]!r}: no longer planned")
+    return problems
 
 
 def measures(text: str) -> list[str]:
