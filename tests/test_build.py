@@ -144,20 +144,17 @@ def cells(path: Path) -> list:
     return nbformat.read(path, as_version=4).cells
 
 
-def test_cell_ids_name_lesson_and_position(original):
-    for path in (original.student, original.solved):
-        assert [cell.id for cell in cells(path)] == [f"l07-c{k:03d}" for k in range(8)]
-
-
 def test_student_version_has_stub_and_solved_version_only_loses_markers(original):
-    student, solved = cells(original.student)[-1], cells(original.solved)[-1]
     last = 'print("not attempted" if halve is None else halve(3.0))'
-    assert student.source == f"halve = None\n...\n{last}"
-    assert student.outputs[0].text == "not attempted\n"
-    assert solved.source == f"halve = None\ndef halve(x):\n    return x / 2\n{last}"
-    assert solved.outputs[0].text == "1.5\n"
-    for path in (original.student, original.solved):
-        assert "speak of ### BEGIN SOLUTION itself" in cells(path)[-2].source
+    sources = {
+        original.student: (f"halve = None\n...\n{last}", "not attempted\n"),
+        original.solved: (f"halve = None\ndef halve(x):\n    return x / 2\n{last}", "1.5\n"),
+    }
+    for path, (source, said) in sources.items():
+        assert [cell.id for cell in cells(path)] == [f"l07-c{k:03d}" for k in range(8)]
+        *_, prose, exercise = cells(path)
+        assert "speak of ### BEGIN SOLUTION itself" in prose.source
+        assert (exercise.source, exercise.outputs[0].text) == (source, said)
 
 
 def test_indented_solution_keeps_its_indent():
@@ -189,20 +186,17 @@ def test_link_with_a_wrong_name_is_not_called_planned():
     assert build.planned("[a](07_smal.ipynb), ![b](12_b.ipynb)", {"07"}) == "[a](07_smal.ipynb), ![b](12_b.ipynb)"
 
 
-def test_unknown_placeholder_names_lesson_line_and_key():
+@pytest.mark.parametrize("end", ["", "### BEGIN SOLUTION\n"])
+def test_mistakes_name_lesson_line_and_place(end):
     with pytest.raises(BuildError, match=r"07_small\.md, line 2: .*\{\{sweep\.λ=9\.accuracy\}\}"):
         build.fill("\n{{sweep.λ=9.accuracy}}\n", NAME, quote)
+    with pytest.raises(BuildError, match=r"07_small\.md, line 3, cell l07-c000: .*solution"):
+        build.generate(f"\n```{{code-cell}} ipython3\nx = None\n### BEGIN SOLUTION\nx = 1\n{end}```\n", NAME, True)
 
 
 def test_braces_in_code_cells_are_left_alone():
     text = '```{code-cell} ipython3\nprint(f"{{x}}")\n```\n'
     assert build.fill(text, NAME, quote) == text
-
-
-@pytest.mark.parametrize("end", ["", "### BEGIN SOLUTION\n"])
-def test_unpaired_markers_name_lesson_line_and_cell(end):
-    with pytest.raises(BuildError, match=r"07_small\.md, line 3, cell l07-c000: .*solution"):
-        build.generate(f"\n```{{code-cell}} ipython3\nx = None\n### BEGIN SOLUTION\nx = 1\n{end}```\n", NAME, True)
 
 
 def test_nothing_of_jupytext_widgets_time_or_person_is_saved(original):
@@ -219,27 +213,14 @@ def test_nothing_of_jupytext_widgets_time_or_person_is_saved(original):
         assert not any("widget-view" in face for output in outputs for face in output.get("data", {}))
 
 
-def test_output_with_three_faces_keeps_picture_text_and_alternative(original):
-    (output,) = cells(original.student)[1].outputs
-    assert set(output.data) == {"image/png", "text/plain"}
-    assert output.data["text/plain"] == "η = 0.1 · f = 0.23"
-    assert output.metadata["image/png"]["alt"] == "A line that rises."
-
-
-def test_progress_bars_have_a_text_without_times(original):
-    outputs = cells(original.student)[3].outputs
-    said = [
-        "epochs: progress bar, 12 steps",
-        "progress bar, 12 steps",
-        "progress bar, 4 steps",
-        "half: progress bar, 10 steps",
-    ]
-    assert [output.data for output in outputs] == [{"text/plain": text} for text in said]
-
-
-def test_pieces_of_a_stream_are_joined(original):
-    (output,) = cells(original.student)[5].outputs
-    assert output.text == "piece 0\npiece 1\npiece 2\n"
+def test_outputs_keep_pictures_and_text_and_nothing_of_when_they_were_made(original):
+    (picture,), bars, (stream,) = (cells(original.student)[k].outputs for k in (1, 3, 5))
+    assert set(picture.data) == {"image/png", "text/plain"}
+    assert picture.data["text/plain"] == "η = 0.1 · f = 0.23"
+    assert picture.metadata["image/png"]["alt"] == "A line that rises."
+    of = ["epochs: progress bar, 12", "progress bar, 12", "progress bar, 4", "half: progress bar, 10"]
+    assert [bar.data for bar in bars] == [{"text/plain": f"{text} steps"} for text in of]
+    assert stream.text == "piece 0\npiece 1\npiece 2\n"
 
 
 def test_second_build_does_nothing_and_forced_build_gives_the_same_bytes(original, small, capsys):
@@ -270,22 +251,12 @@ def test_missing_damaged_and_disagreeing_notebooks_are_stale(small):
     assert "missing" in build.stale(small.source, small.out, quote)
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("return x / 2", "return x / 3"),
-        ("l07-c003", "l07-c999"),
-        ('"figure"', '"picture"'),
-        ("# 07 · Small", "# 07"),
-    ],
-)
-def test_disagreement_of_a_cell_is_found(small, old, new):
+def test_disagreements_of_cells_and_of_their_number_are_found(small):
     assert build.disagreements(small.source, small.solved, quote) == []
-    small.solved.write_text(small.solved.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-    assert len(build.disagreements(small.source, small.solved, quote)) == 1
-
-
-def test_disagreement_in_the_number_of_cells_is_found(small):
+    text = small.solved.read_text(encoding="utf-8")
+    for old, new in {"x / 2": "x / 3", "l07-c003": "l07-c999", '"figure"': '"picture"', "# 07 · Small": "# 07"}.items():
+        small.solved.write_text(text.replace(old, new), encoding="utf-8")
+        assert len(build.disagreements(small.source, small.solved, quote)) == 1, old
     notebook = nbformat.read(small.student, as_version=4)
     notebook.cells.pop()
     nbformat.write(notebook, small.student)
@@ -319,9 +290,8 @@ def test_refuses_to_overwrite_where_there_is_no_git_to_ask(small):
 def test_failing_cell_stops_the_build_and_leaves_the_old_notebooks(small):
     before = small.bytes()
     small.edit(BAD)
-    with pytest.raises(
-        BuildError, match=r"07_small\.md, student's version, cell l07-c009: ValueError: the cell is wrong"
-    ):
+    message = r"07_small\.md, student's version, cell l07-c009: ValueError: the cell is wrong"
+    with pytest.raises(BuildError, match=message):
         small.build()
     assert small.bytes() == before
     assert list(small.out.rglob("*.tmp")) == []
@@ -362,9 +332,8 @@ def test_digest_depends_on_text_and_names_used_and_on_nothing_else(tmp_path):
     def of(more: str = "", code: str = "def risk(): return 1") -> str:
         (tmp_path / "metautil").mkdir(exist_ok=True)
         (tmp_path / "metautil/risks.py").write_text(f"{code}\n", encoding="utf-8")
-        return build.digest(
-            f"```{{code-cell}} ipython3\nfrom metautil import risks\nrisks.risk()\n```\n{more}", NAME, tmp_path
-        )
+        text = f"```{{code-cell}} ipython3\nfrom metautil import risks\nrisks.risk()\n```\n{more}"
+        return build.digest(text, NAME, tmp_path)
 
     assert of(code="def risk():\n    # one\n    return 1\n\ndef other(): return 2") == of()
     assert len({of(), of("More."), of(code="def risk(): return 2")}) == 3
@@ -394,24 +363,15 @@ def test_check_says_what_would_be_built(small, capsys):
 def test_strict_nbval_accepts_the_built_notebook_and_sees_one_changed_number(small):
     text = small.student.read_text(encoding="utf-8")
     other = small.out / "08_tampered.ipynb"
-    for old, new in (
-        ('"η = 0.1 · f = 0.23"\n', '"η = 0.1 · f = 0.24"\n'),
-        ("epochs: progress bar, 12", "epochs: progress bar, 13"),
-    ):
+    changes = {
+        '"η = 0.1 · f = 0.23"\n': '"η = 0.1 · f = 0.24"\n',
+        "epochs: progress bar, 12": "epochs: progress bar, 13",
+    }
+    for old, new in changes.items():
         assert old in text
         text = text.replace(old, new)
     other.write_text(text, encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(small.root),
-        "--color=no",
-    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", f"--rootdir={small.root}"]
     command += ["--nbval", "--nbval-current-env", "notebooks"]
     result = subprocess.run(command, cwd=small.root, env=os.environ | SAVED_BARS, capture_output=True, text=True)
     failed = sorted(line.split(" ")[1] for line in result.stdout.splitlines() if line.startswith("FAILED"))
@@ -438,14 +398,11 @@ def test_course_reports_each_notebook_and_fails_on_a_swallowed_error(small, caps
     assert small.bytes() == before
 
 
-def test_course_without_notebooks_says_so(tmp_path, capsys):
+def test_course_takes_solutions_only_when_asked_and_says_where_there_is_nothing(original, tmp_path, capsys):
+    assert course.chosen(original.out, solutions=False) == [original.student]
+    assert course.chosen(original.out, solutions=True) == [original.student, original.solved]
     assert course.main(["--folder", str(tmp_path)]) == 2
     assert "make notebooks" in capsys.readouterr().err
-
-
-def test_course_counts_solutions_only_when_asked(small):
-    assert course.chosen(small.out, solutions=False) == [small.student]
-    assert course.chosen(small.out, solutions=True) == [small.student, small.solved]
 
 
 def test_interruption_leaves_the_old_notebooks_and_says_so(small, capsys, monkeypatch):
