@@ -92,6 +92,13 @@ def quote(key: str) -> str:
     return {"sweep.λ=3.accuracy": "(86.9 ± 0.4)%"}[key]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def stored_results():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmarks.store.quote", quote)
+        yield
+
+
 def git(folder: Path, *arguments: str) -> str:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     person = ["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "commit.gpgsign=false"]
@@ -108,7 +115,7 @@ class Course:
         self.student, self.solved = build.notebooks_of(self.source, self.out)
 
     def build(self, **options) -> list[Path]:
-        return build.build(self.lessons, self.out, quote=quote, **options)
+        return build.build(self.lessons, self.out, **options)
 
     def edit(self, text: str) -> None:
         self.source.parent.mkdir(exist_ok=True)
@@ -133,9 +140,8 @@ def original(tmp_path_factory) -> Course:
 
 
 @pytest.fixture
-def small(original: Course, tmp_path: Path, monkeypatch) -> Course:
+def small(original: Course, tmp_path: Path) -> Course:
     """A copy of the built repository for each test to change; the build's own record stays behind."""
-    monkeypatch.setattr("benchmarks.store.quote", quote)
     shutil.copytree(original.root, tmp_path / "copy", ignore=shutil.ignore_patterns("build"))
     return Course(tmp_path / "copy")
 
@@ -174,11 +180,11 @@ def test_placeholder_is_filled_and_links_lead_from_both_folders(original):
 
 @pytest.mark.parametrize("folder", ["", "lesson_12"])
 def test_planned_lesson_becomes_a_link_when_it_is_there(small, folder):
-    assert build.stale(small.source, small.out, quote) == ""
+    assert build.stale(small.source, small.out) == ""
     (small.lessons / folder).mkdir(exist_ok=True)
     (small.lessons / folder / "12_rules.md").write_text("# 12 · Rules\n", encoding="utf-8")
-    assert "[the `rules`](12_rules.ipynb#2-·-Rules)" in build.text_of(small.source, quote)
-    assert "changed" in build.stale(small.source, small.out, quote)
+    assert "[the `rules`](12_rules.ipynb#2-·-Rules)" in build.text_of(small.source)
+    assert "changed" in build.stale(small.source, small.out)
     assert [path.stem for path in build.lessons_in(small.lessons)] == ["07_small", "12_rules"]
 
 
@@ -189,14 +195,14 @@ def test_link_with_a_wrong_name_is_not_called_planned():
 @pytest.mark.parametrize("end", ["", "### BEGIN SOLUTION\n"])
 def test_mistakes_name_lesson_line_and_place(end):
     with pytest.raises(BuildError, match=r"07_small\.md, line 2: .*\{\{sweep\.λ=9\.accuracy\}\}"):
-        build.fill("\n{{sweep.λ=9.accuracy}}\n", NAME, quote)
+        build.fill("\n{{sweep.λ=9.accuracy}}\n", NAME)
     with pytest.raises(BuildError, match=r"07_small\.md, line 3, cell l07-c000: .*solution"):
         build.generate(f"\n```{{code-cell}} ipython3\nx = None\n### BEGIN SOLUTION\nx = 1\n{end}```\n", NAME, True)
 
 
 def test_braces_in_code_cells_are_left_alone():
     text = '```{code-cell} ipython3\nprint(f"{{x}}")\n```\n'
-    assert build.fill(text, NAME, quote) == text
+    assert build.fill(text, NAME) == text
 
 
 def test_nothing_of_jupytext_widgets_time_or_person_is_saved(original):
@@ -232,35 +238,35 @@ def test_second_build_does_nothing_and_forced_build_gives_the_same_bytes(origina
 
 def test_changed_text_builds_again_over_committed_and_own_notebooks(small):
     small.edit(LESSON.replace("in two pieces", "in three pieces"))
-    assert "changed" in build.stale(small.source, small.out, quote)
+    assert "changed" in build.stale(small.source, small.out)
     assert small.build() == [small.student, small.solved]  # committed: may be overwritten
-    assert build.stale(small.source, small.out, quote) == ""
+    assert build.stale(small.source, small.out) == ""
     refused = build.Written(small.root / "build" / "written.json")
     assert "M notebooks" in git(small.root, "status", "--porcelain")
     build.refuse_to_lose_work(small.student, refused)  # not committed, but the build's own
 
 
 def test_missing_damaged_and_disagreeing_notebooks_are_stale(small):
-    assert build.stale(small.source, small.out, quote) == ""
+    assert build.stale(small.source, small.out) == ""
     text = small.solved.read_text(encoding="utf-8")
     small.solved.write_text(text.replace("return x / 2", "return x / 3"), encoding="utf-8")
-    assert "disagrees" in build.stale(small.source, small.out, quote)
+    assert "disagrees" in build.stale(small.source, small.out)
     small.solved.write_text(text[:1000], encoding="utf-8")
-    assert "cannot be read" in build.stale(small.source, small.out, quote)
+    assert "cannot be read" in build.stale(small.source, small.out)
     small.solved.unlink()
-    assert "missing" in build.stale(small.source, small.out, quote)
+    assert "missing" in build.stale(small.source, small.out)
 
 
 def test_disagreements_of_cells_and_of_their_number_are_found(small):
-    assert build.disagreements(small.source, small.solved, quote) == []
+    assert build.disagreements(small.source, small.solved) == []
     text = small.solved.read_text(encoding="utf-8")
     for old, new in {"x / 2": "x / 3", "l07-c003": "l07-c999", '"figure"': '"picture"', "# 07 · Small": "# 07"}.items():
         small.solved.write_text(text.replace(old, new), encoding="utf-8")
-        assert len(build.disagreements(small.source, small.solved, quote)) == 1, old
+        assert len(build.disagreements(small.source, small.solved)) == 1, old
     notebook = nbformat.read(small.student, as_version=4)
     notebook.cells.pop()
     nbformat.write(notebook, small.student)
-    assert "7 cells, the source gives 8" in build.disagreements(small.source, small.student, quote)[0]
+    assert "7 cells, the source gives 8" in build.disagreements(small.source, small.student)[0]
 
 
 def test_refuses_to_overwrite_work_of_others(small):

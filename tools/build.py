@@ -43,8 +43,6 @@ CODE_OR_LINK = re.compile(f"{CODE.pattern}|{MARKDOWN_LINK.pattern}", CODE.flags)
 MAKERS = "from tools import build; build.generate, build._executed"
 """What a notebook's outputs owe to this program, as `tools.dependencies` reads it."""
 
-Quote = Callable[[str], str]
-
 
 class BuildError(Exception):
     """The build cannot go on; the message says where, why, and what to do."""
@@ -53,15 +51,8 @@ class BuildError(Exception):
 # Text to cells
 
 
-def stored_result(key: str) -> str:
-    """Text of a stored result; see `benchmarks.store.quote`."""
-    from benchmarks.store import quote  # late, so that lessons without results build without it
-
-    return quote(key)
-
-
-def fill(text: str, name: str, quote: Quote = stored_result) -> str:
-    """Put stored results in place of ``{{file.case.metric}}`` in a lesson, code cells excepted.
+def fill(text: str, name: str) -> str:
+    """Put stored results (`benchmarks.store.quote`) in place of ``{{file.case.metric}}``, code cells excepted.
 
     Parameters
     ----------
@@ -69,14 +60,13 @@ def fill(text: str, name: str, quote: Quote = stored_result) -> str:
         The lesson's source.
     name : str
         Its file name, for messages.
-    quote : callable
-        Key to text; raises LookupError, ValueError or OSError where there is no such result.
 
     Raises
     ------
     BuildError
         If a key is unknown.
     """
+    from benchmarks.store import quote  # late: it takes a while
 
     def result(match: re.Match) -> str:
         if match[1]:
@@ -114,10 +104,10 @@ def planned(text: str, there: Collection[str]) -> str:
     return CODE_OR_LINK.sub(plain, text)
 
 
-def text_of(lesson: Path, quote: Quote = stored_result) -> str:
+def text_of(lesson: Path) -> str:
     """A lesson's source, filled, with links to lessons that have a source alone."""
     there = {path.name[:2] for path in sources(_home(lesson))}
-    return planned(fill(lesson.read_text(encoding="utf-8"), lesson.name, quote), there)
+    return planned(fill(lesson.read_text(encoding="utf-8"), lesson.name), there)
 
 
 def parse(text: str, name: str) -> list[NotebookNode]:
@@ -235,15 +225,13 @@ def digest(text: str, name: str, root: Path = ROOT) -> str:
     return hashlib.sha256(json.dumps([text, *used]).encode()).hexdigest()
 
 
-def disagreements(lesson: Path, notebook: Path, quote: Quote = stored_result) -> list[str]:
+def disagreements(lesson: Path, notebook: Path) -> list[str]:
     """What a saved notebook has that its lesson's source does not give, and the reverse.
 
     Parameters
     ----------
     lesson, notebook : Path
         A notebook in a folder named ``solutions`` is compared with the solved version.
-    quote : callable
-        See `fill`.
 
     Returns
     -------
@@ -253,7 +241,7 @@ def disagreements(lesson: Path, notebook: Path, quote: Quote = stored_result) ->
     if not notebook.exists():
         return [f"{notebook.name} is missing; run make notebooks"]
     saved = nbformat.read(notebook, as_version=4)
-    expected = generate(text_of(lesson, quote), lesson.name, _is_solved(notebook))
+    expected = generate(text_of(lesson), lesson.name, _is_solved(notebook))
     found = []
     if len(saved.cells) != len(expected):
         found.append(f"{notebook.name}: {len(saved.cells)} cells, the source gives {len(expected)}")
@@ -385,9 +373,9 @@ def notebooks_of(lesson: Path, out: Path) -> tuple[Path, Path]:
     return out / f"{lesson.stem}.ipynb", out / "solutions" / f"{lesson.stem}.ipynb"
 
 
-def stale(lesson: Path, out: Path, quote: Quote = stored_result) -> str:
+def stale(lesson: Path, out: Path) -> str:
     """Why a lesson's notebooks must be built again; empty where they are up to date."""
-    wanted = digest(text_of(lesson, quote), lesson.name)
+    wanted = digest(text_of(lesson), lesson.name)
     for notebook in notebooks_of(lesson, out):
         if not notebook.exists():
             return f"{_short(notebook)} is missing"
@@ -397,17 +385,13 @@ def stale(lesson: Path, out: Path, quote: Quote = stored_result) -> str:
             return f"{_short(notebook)} cannot be read"
         if saved.metadata.get(IDENTITY, {}).get("digest") != wanted:
             return "its text, a name that it uses, or the build changed"
-        if disagreements(lesson, notebook, quote):
+        if disagreements(lesson, notebook):
             return f"{_short(notebook)} disagrees with its source"
     return ""
 
 
 def build(
-    lessons: Path = ROOT / "lessons",
-    out: Path = ROOT / "notebooks",
-    only: str | None = None,
-    force: bool = False,
-    quote: Quote = stored_result,
+    lessons: Path = ROOT / "lessons", out: Path = ROOT / "notebooks", only: str | None = None, force: bool = False
 ) -> list[Path]:
     """Build the notebooks of every lesson that changed.
 
@@ -419,8 +403,6 @@ def build(
         Number of the one lesson to build.
     force : bool
         Build also what is up to date, and overwrite whatever is there.
-    quote : callable
-        See `fill`.
 
     Returns
     -------
@@ -433,15 +415,17 @@ def build(
         At the first thing that is wrong. The lesson's old notebooks are then still there, whole.
     """
     written = Written(out.resolve().parent / "build" / "written.json")
-    chosen = [path for path in lessons_in(lessons, only) if force or stale(path, out, quote)]
+    chosen = [path for path in lessons_in(lessons, only) if force or stale(path, out)]
     versions = []
     for lesson in chosen:
-        text, made = text_of(lesson, quote), {}
+        text, made = text_of(lesson), {}
+        identity = {"digest": digest(text, lesson.name)}
         for path in notebooks_of(lesson, out):
             if not force:
                 refuse_to_lose_work(path, written)
-            made[path] = new_notebook(cells=generate(text, lesson.name, _is_solved(path)))
-            made[path].metadata[IDENTITY] = {"digest": digest(text, lesson.name)}
+            made[path] = new_notebook(
+                cells=generate(text, lesson.name, _is_solved(path)), metadata={IDENTITY: identity}
+            )
         versions.append((lesson, made))
     steps = sum(cell.cell_type == "code" for _, made in versions for book in made.values() for cell in book.cells)
     done = []
@@ -484,9 +468,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.build", description="Make notebooks/ from lessons/.")
     parser.add_argument("--only", metavar="NN", help="the lesson of this number")
-    parser.add_argument(
-        "--force", action="store_true", help="build what is up to date too; overwrite whatever is there"
-    )
+    parser.add_argument("--force", action="store_true", help="build all, and overwrite whatever is there")
     parser.add_argument("--check", action="store_true", help="only say what would be built; status 1 if anything")
     parser.add_argument("--preview", action="store_true", help="open it in JupyterLab afterwards")
     parser.add_argument("--lessons", type=Path, default=ROOT / "lessons", help="folder of the sources")
