@@ -17,8 +17,8 @@ SHELL := /bin/sh
 
 # The one place for pytest's options; METAUTIL_PYTEST adds some (for example "-x"). The order of the files is conftest.py's, the
 # longest first; xdist's own would begin with those of the most tests, however short.
-PYTEST = $(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout 180 \
-	--nbval-sanitize-with tests/nbval_sanitize.cfg $(METAUTIL_PYTEST)
+PYTEST = $(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval --nbval-current-env \
+	--nbval-cell-timeout 180 $(METAUTIL_PYTEST)
 
 help:  ## list these commands
 	@echo "Everything Is a Mapping. Commands:"

@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
-LESSONS = lint.sources(ROOT)
+LESSONS = build.sources(ROOT / "lessons")
 NOTEBOOKS = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks/solutions").glob("*.ipynb")])
 TIMES = [
     {"heading": "Time", "source": "to run: measured by make course; to read: words at 200 a minute, and the exercises"}
@@ -57,6 +57,11 @@ def test_there_are_lessons():
 def test_lesson_obeys(path, rule):
     known = [all_tags()] if rule is lint.formulas else []
     assert list(rule(lesson(path), *known)) == []
+
+
+@each_lesson
+def test_lessons_that_are_not_there_are_called_planned(path):
+    assert list(lint.unwritten(lesson(path), {lesson(other).number for other in LESSONS})) == []
 
 
 @each_lesson
@@ -321,7 +326,7 @@ def test_rule_bites(rule, old, new, says):
     ("target", "reason"),
     [
         ("nowhere.png", "leads nowhere"),
-        ("99_none.ipynb", "leads to a lesson that does not exist"),
+        ("07_other.ipynb", "leads to a lesson that does not exist"),
         ("../../outside.md", "leaves the repository"),
         ("07_other.md", "leads to a lesson's source"),
         ("../lessons/07_halves.md", "leads to a lesson's source"),
@@ -345,6 +350,30 @@ def test_links_are_followed(tmp_path, target, reason):
         problems = lint.links(lint.read(f"# 1 · Half\n\n{link}\n", NAME), tmp_path)
         found = [problem.rpartition(f"{target!r} ")[2] for problem in problems]
         assert found == [] if reason is None else found[0].startswith(reason)
+
+
+def test_link_to_a_planned_lesson_is_the_builds_business_but_in_html():
+    assert of(lint.links, "[a](99_none.ipynb#1-·-A)\n") == []
+    assert "does not exist" in of(lint.links, '<a href="99_none.ipynb">a</a>\n')[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("Lesson 12 asks it.", "[12] not there"),
+        ("That is for lessons 03, 07 and 12.", "[7, 12] not there"),
+        ("See lessons 1 to 4.", "[2] not there"),
+        ("See lessons 01–04.", "[2] not there"),
+        ("Lesson 12 (planned) asks it.", None),
+        ("Lessons 03, 07 and\n12 (planned) ask it.", None),
+        ("[Lesson 12](12_rules.ipynb) asks it, lesson 03 did.", None),
+        ("In `lesson 12` a lesson takes 12 minutes; lesson 12.1 is none.", None),
+        ("Lesson 03 (planned) asks it.", "no longer planned"),
+    ],
+)
+def test_lesson_that_is_not_there_is_called_planned(text, problem):
+    found = list(lint.unwritten(lint.read(f"{text}\n", NAME), {1, 3, 4}))
+    assert [problem in line for line in found] == [True] * bool(problem)
 
 
 def test_reference_style_link_is_a_problem():
@@ -507,7 +536,7 @@ def test_entry_that_softens_nothing_is_a_problem():
 
 def test_tone_is_a_warning(tmp_path, monkeypatch, capsys):
     (tmp_path / NAME).write_text(GOOD.replace("Halving halves.", "Simply halve."), "utf-8")
-    monkeypatch.setattr(lint, "sources", lambda: [tmp_path / NAME])
+    monkeypatch.setattr(lint, "sources", lambda _: [tmp_path / NAME])
     lint.main()
     assert re.fullmatch(rf"warning: {NAME}, line \d+: 'Simply' in the prose\n", capsys.readouterr().out)
     assert lint.tone not in lint.RULES

@@ -74,6 +74,9 @@ def test_a_missing_notebook_and_a_taken_port_are_plain_failures(taken, capsys):
 TARGETS = [
     "lab",
     "test",
+    "check",
+    "deep",
+    "proof",
     "course",
     "notebooks",
     "lesson",
@@ -117,7 +120,10 @@ def test_make_lists_its_commands_with_and_without_help():
         (["lesson", "N=03"], ['-m tools.build --only "03" --preview']),
         (["verify-results"], ["-m benchmarks.verify"]),
         (["benchmarks"], ["-m benchmarks.run"]),
-        (["test"], ["--extra test", "--nbval ", "tests notebooks", "ATEN_CPU_CAPABILITY=default"]),
+        (["check"], ["--extra test", '-m "not slow and not deep" tests lessons benchmarks']),
+        (["test"], ["--extra test", "--nbval ", '-m "not deep" tests lessons benchmarks notebooks/solutions']),
+        (["deep"], ["--extra test", "-m deep tests lessons benchmarks", "-m tools.noise", "-m tools.proof --status"]),
+        (["proof"], ["--extra test", "-m tools.proof"]),
     ],
 )
 def test_make_runs_the_set_up_and_then_the_tool(arguments, expected):
@@ -132,8 +138,8 @@ def test_make_says_when_there_is_no_python():
     assert done.returncode != 0 and "There is no program python-that-is-not-there" in done.stdout
 
 
-def test_ci_calls_the_readmes_test_command():
+def test_ci_calls_the_readmes_test_command_then_make_deep():
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
-    assert script.rstrip().endswith("\nmake test")
+    assert script.rstrip().endswith("\nmake test\nmake deep")
     assert os.access(ROOT / ".ci/run", os.X_OK)
     assert subprocess.run(["bash", "-n", str(ROOT / ".ci/run")]).returncode == 0

@@ -225,7 +225,7 @@ def failures(server: subprocess.Popen, folder: Path, mutant: Mutant) -> list[str
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--junitxml={report}"]
     options += ["-c", str(ROOT / "pyproject.toml"), "-o", f"pythonpath={folder} {ROOT}"]
     if mutant.caught_by.endswith(".ipynb"):
-        options += ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(ROOT / "tests/nbval_sanitize.cfg")]
+        options += ["--nbval", "--nbval-current-env"]
     order = {
         "folder": str(folder),
         "output": str(output),

@@ -21,7 +21,7 @@ from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
 
-from tools.build import PLACEHOLDER, ROOT, WIDGET_VIEW, parse
+from tools.build import CODE_OR_LINK, PLACEHOLDER, ROOT, WIDGET_VIEW, parse, sources, to_planned
 
 OPENING = ("What you will be able to do", "Before you start", "Time")
 CLOSING = ("Exercises", "What to take away", "What comes next", "References")
@@ -44,6 +44,10 @@ HTML_LINK = re.compile(r"<(?:a|img|source)\b[^>]*?\b(?:href|src)\s*=\s*[\"']([^\
 HTML_IMAGE = re.compile(r"<img\b(?![^>]*\balt\s*=\s*[\"']\s*[^\s\"'])[^>]*>", re.IGNORECASE)  # without words for it
 TONE = re.compile(r"\b(simply|obviously|just|trivially|of\s+course|clearly)\b|!", re.IGNORECASE)
 NUMBER = r"\d(?:[\d.,]*\d)?"
+LESSONS = re.compile(
+    r"\blessons?\s+(\d\d?(?:(?:\s*[,–-]\s*(?:and\s+|or\s+)?|\s+(?:and|or|to)\s+)\d\d?)*)(?!\d|\.\d)(\s+\(planned\))?",
+    re.IGNORECASE,
+)
 MEASURES = (
     re.compile(
         rf"{NUMBER}\s*-?(?:%|±|×(?!\s*{NUMBER})|(?:percent|per\s+cent|percentage|fold|times"
@@ -103,11 +107,6 @@ class Lesson:
     def pieces(self) -> Iterator[tuple[str, Token]]:
         """Where each piece of Markdown is, and the piece."""
         return ((where, piece) for where, block in self.blocks() for piece in pieces(block))
-
-
-def sources(root: Path = ROOT) -> list[Path]:
-    """The lessons of a repository."""
-    return sorted((root / "lessons").glob("lesson_*/[0-9][0-9]_*.md"))
 
 
 def read(text: str, name: str) -> Lesson:
@@ -395,8 +394,11 @@ def _plain(title: Token) -> str:
 
 def links(lesson: Lesson, root: Path = ROOT) -> Iterator[str]:
     """Every internal link leads somewhere, seen from ``notebooks/``; one to a lesson leads to its notebook."""
+    there = {path.name[:2] for path in sources(root / "lessons")}
     for where, piece in lesson.pieces():
-        reasons = {target: _broken(target, lesson, root) for target in targets(piece)}
+        # A link to a lesson that is planned the build takes out; in HTML it cannot.
+        found = [target for target in targets(piece) if piece.type != "link_open" or not to_planned(target, there)]
+        reasons = {target: _broken(target, lesson, root) for target in found}
         yield from (f"{where}: link {target!r} {reason}" for target, reason in reasons.items() if reason)
     for where, block in lesson.blocks():
         if re.search(r"\]\[|^\[[^\]]+\]: ", words(block)):
@@ -418,7 +420,7 @@ def _broken(target: str, lesson: Lesson, root: Path) -> str:
     if re.match(r"\d\d_", reached.name) and (reached.suffix != ".ipynb" or reached.is_relative_to(root / "lessons")):
         return "leads to a lesson's source; link to the .ipynb beside this one"
     if reached.suffix == ".ipynb" and reached.is_relative_to(root / "notebooks"):
-        lessons = {source.stem: source for source in sources(root)}
+        lessons = {source.stem: source for source in sources(root / "lessons")}
         if reached.stem not in lessons:
             return "leads to a lesson that does not exist"
         there = not anchor or anchor in anchors(read(lessons[reached.stem].read_text("utf-8"), reached.name).markdown())
@@ -430,6 +432,23 @@ def _broken(target: str, lesson: Lesson, root: Path) -> str:
         if anchor not in {re.sub(r"[^\w\- ]", "", name).replace(" ", "-") for name in names}:
             return "names no heading there (lower case, spaces become hyphens)"
     return ""
+
+
+def unwritten(lesson: Lesson, there: Collection[int]) -> Iterator[str]:
+    """Where lessons are spoken of by number, "(planned)" follows exactly those that are not ``there``.
+
+    A link needs no such word: the build adds it.
+    """
+    for where, block in lesson.blocks():
+        for match in LESSONS.finditer(CODE_OR_LINK.sub("", block.content) if block.type == "inline" else ""):
+            numbers = {int(number) for number in re.findall(r"\d+", match[1])}
+            for first, last in re.findall(r"(\d+)\s*(?:–|-|to)\s*(\d+)", match[1]):
+                numbers.update(range(int(first), int(last)))
+            missing = sorted(numbers.difference(there))
+            if missing and not match[2]:
+                yield f"{where}: {match[0]!r}: {missing} not there; link to it, or add (planned)"
+            if match[2] and not missing:
+                yield f"{where}: {match[0]!r}: no longer planned"
 
 
 # Numbers in prose
@@ -535,7 +554,7 @@ RULES = (headings, opening, figures, exercises, independence, small_steps, markd
 
 def main() -> None:
     """Print what is no mistake but worth a second look."""
-    for path in sources():
+    for path in sources(ROOT / "lessons"):
         for warning in tone(read(path.read_text("utf-8"), path.name)):
             print(f"warning: {warning}")
 

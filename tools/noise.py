@@ -48,17 +48,9 @@ def compare(notebooks: list[Path], seed: int, options: tuple[str, ...] = ()) -> 
         start.parent.mkdir(parents=True)
         start.write_text(STARTUP, encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout", "180"]
-        command += [
-            "--nbval-sanitize-with",
-            str(ROOT / "tests/nbval_sanitize.cfg"),
-            "-n",
-            "2",
-            "--dist",
-            "loadfile",
-            "-q",
-        ]
+        command += ["-n", "2", "--dist", "loadfile", "-q", *options, *map(str, notebooks)]
         environment = os.environ | {"IPYTHONDIR": folder, "METAUTIL_NOISE": str(seed)}
-        return subprocess.run([*command, *options, *map(str, notebooks)], cwd=ROOT, env=environment).returncode
+        return subprocess.run(command, cwd=ROOT, env=environment).returncode
 
 
 def main(arguments: list[str] | None = None) -> int:
