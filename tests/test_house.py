@@ -142,6 +142,7 @@ def course(tmp_path: Path) -> Path:
     return tmp_path / "course"
 
 
+@pytest.mark.slow
 def test_new_lesson_keeps_every_rule(course):
     folder = new.lay("8", "first_try", course / "lessons")
     assert folder == course / "lessons/lesson_08" and (folder / "08_first_try.md").exists()
@@ -242,6 +243,7 @@ print(metautil.__file__)
 """
 
 
+@pytest.mark.slow
 def test_package_alone_runs_maml_in_an_empty_folder(carried, tmp_path):
     package = carried["metautil"]
     assert held_by(package) == {str(path.relative_to(ROOT)) for path in package_files()}
@@ -263,6 +265,7 @@ print(lessons.__file__)
 """
 
 
+@pytest.mark.slow
 def test_course_alone_serves_every_notebook(carried, tmp_path):
     """The imports of all student notebooks resolve, and a figure of stored results is drawn, without this folder."""
     course = carried["metautil_course"]
@@ -281,6 +284,26 @@ def test_course_alone_serves_every_notebook(carried, tmp_path):
     assert any("lessons.lesson_03" in line for line in wanted)
     readout, file = run_away("\n".join([*sorted(wanted), STORED]), tmp_path / "empty", *carried.values()).splitlines()
     assert "%" in readout and Path(file).is_relative_to(course)
+
+
+# What is told of it
+
+
+def test_contributing_names_every_file_of_a_lesson_and_no_other():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    named = re.findall(r"^\| `(\S+)` \|", text.partition("\n## A lesson")[2].partition("\n## ")[0], re.MULTILINE)
+    laid = [path.stem.replace("lesson.md", "08_heuristics.md") for path in (ROOT / "lessons/template").iterdir()]
+    assert sorted(named) == sorted([*laid, "numbers.toml"])
+    changes = text.partition("\n## Ten usual changes")[2].partition("\n## ")[0]
+    assert len(re.findall(r"^\| (?!change|---)", changes, re.MULTILINE)) == 10
+
+
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md"])
+def test_paths_that_are_named_exist(file):
+    named = re.findall(r"`((?:[\w.]+/)+(?:\w+\.\w+)?)`", (ROOT / file).read_text("utf-8"))
+    assert len(named) > 5
+    folders = [ROOT / folder for folder in ("", "notebooks", "metautil", "benchmarks")]  # "`solutions/` beneath it"
+    assert [one for one in named if "_NN" not in one and not any((folder / one).exists() for folder in folders)] == []
 
 
 # The workflow of a code-hosting page

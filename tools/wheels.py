@@ -1,7 +1,6 @@
 """Two wheels: ``metautil``, which is carried home, and ``metautil-course``, with which notebooks run without this folder.
 
-The second holds what notebooks import of ``lessons``, and the stored results in ``lessons/stored``. It holds no texts, answers,
-registered formulas, tests or templates.
+The second holds what notebooks import of ``lessons``, and the stored results in ``lessons/stored``: no texts, answers or tests.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_NO_WHEEL = shutil.ignore_patterns(
-    "*.md", "*.toml", "answers.py", "formulas.py", "test_*.py", "template", "__pycache__"
+    "*.md", "*.toml", "answers.py", "formulas.py", "cells.py", "test_*.py", "template", "__pycache__"
 )
 COURSE = """\
 [build-system]
