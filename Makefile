@@ -7,13 +7,15 @@ TORCH ?=
 # A Python that is named must be the one in .venv; the machine's own leaves there which one it is.
 KEEP_PYTHON := $(if $(filter file,$(origin PYTHON)),--keep-python)
 N ?=
+NAME =
 FORCE ?=
 export PORT NO_BROWSER
 
 VENV_PYTHON := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help lab check test deep proof course notebooks lesson benchmarks verify-results lint clean setup-lab setup-test check-python
+.PHONY: help lab check test deep proof course notebooks lesson new benchmarks verify-results lint wheels clean
+.PHONY: setup-lab setup-test check-python
 
 # The one place for pytest's options; METAUTIL_PYTEST adds some (for example "-x"). The order of the files is conftest.py's, the
 # longest first; xdist's own would begin with those of the most tests, however short.
@@ -55,6 +57,9 @@ lesson: setup-test  ## build one lesson and preview it: make lesson N=03
 	@test -n "$(N)" || { echo "Which lesson? For example: make lesson N=03"; exit 1; }
 	@$(VENV_PYTHON) -m tools.build --only "$(N)" --preview
 
+new: setup-test  ## lay the folder of a new lesson, whole and small: make new N=08 NAME=heuristics
+	@$(VENV_PYTHON) -m tools.new "$(N)" "$(NAME)"
+
 benchmarks: setup-test  ## measure again what the lessons quote (hours on a small machine)
 	@$(VENV_PYTHON) -m benchmarks.run
 
@@ -64,6 +69,9 @@ verify-results: setup-test  ## recompute one randomly chosen seed of every store
 lint: setup-test  ## check the style of the code; warn of words in lessons that sound impatient
 	@$(VENV_PYTHON) -m ruff check .
 	@$(VENV_PYTHON) -m tools.lint_lessons
+
+wheels: setup-test  ## build metautil and metautil-course, for hosted notebooks, in dist/
+	@$(VENV_PYTHON) -m tools.wheels
 
 clean:  ## remove what tests and builds left behind (.venv and the notebooks stay)
 	@rm -rf .pytest_cache .ruff_cache .hypothesis .benchmarks build dist *.egg-info
