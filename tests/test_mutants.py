@@ -24,12 +24,13 @@ SMOKE = """
 import sys, tempfile, torch, metautil
 from metautil.datasets import sinusoids
 from metautil.gradients import central_differences
+from metautil.joint import MetaLearner, MetaLoss, TaskLoss
 from metautil.models import mlp
-from metautil.risks import MetaLoss, TaskLoss, cross_entropy, empirical_risk, half_squared_error
+from metautil.risks import cross_entropy, empirical_risk, half_squared_error
 from metautil.risks import half_squared_error_of_classes, joint_risk, normalised_joint_risk
 from metautil.statistics import mean_interval, share_interval
 from metautil.tasks import Data, split_per_class
-from metautil.training import MetaLearner, accuracy, evaluate, fit, minibatches, train_epoch
+from metautil.training import accuracy, evaluate, fit, minibatches, train_epoch
 from metautil.updates import adam, derived, descend, momentum, rmsprop, sgd
 generator = metautil.begin(0)
 task = sinusoids(shots=5)(1, generator)
@@ -145,7 +146,7 @@ MUTANTS = [
            "tests/test_training.py"),
     Mutant("batches not shuffled", "training.py", "torch.randperm(count, generator=generator)", "torch.arange(count)",
            "tests/test_training.py"),
-    Mutant("λ on the data's risk in MetaLearner", "training.py", "self.meta_loss(theta, batch), self.task_loss(theta), self.lam",
+    Mutant("λ on the data's risk in MetaLearner", "joint.py", "self.meta_loss(theta, batch), self.task_loss(theta), self.lam",
            "self.task_loss(theta), self.meta_loss(theta, batch), self.lam", "tests/test_training.py"),
     Mutant("evaluation averaged over batches", "training.py", "torch.cat(losses).mean().item()",
            "torch.stack([part.mean() for part in losses]).mean().item()", "tests/test_training.py"),
