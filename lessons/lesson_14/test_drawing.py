@@ -17,8 +17,7 @@ from lessons.lesson_14 import drawing
 from lessons.lesson_14.drawing import DrawingPanel, draw_your_own, drawings, ink, missing, shares
 from metautil.datasets import font_alphabets
 from metautil.datasets.fonts import ALPHABETS_LIMIT
-from metautil.widgets import sliders
-from metautil.widgets.sliders import WIDGET_VIEW
+from metautil.widgets import WIDGET_VIEW, sliders
 
 CROSS = [[(0.2, 0.2), (0.8, 0.8)], [(0.8, 0.2), (0.2, 0.8)]]
 BLANK = [[]] * 6
