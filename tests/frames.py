@@ -95,3 +95,10 @@ def check_pictures(scene: Scene, chosen: Iterable[dict]) -> None:
         inside = np.r_[box.min, whole.max] > np.r_[whole.min, box.max] - 0.03
         assert inside.all(), f"{values}: {box} leaves the figure"
     assert len(sizes) == 1, sizes
+
+
+def inside_changed(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether pixels changed in the inner part of the picture, away from labels and titles."""
+    height, width = before.shape[:2]
+    inner = (slice(height // 6, height * 5 // 6), slice(width // 10, width * 9 // 10))
+    return before.shape == after.shape and bool((before[inner] != after[inner]).any())
