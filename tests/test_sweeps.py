@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from lessons.shared.cells import shown
-from metautil.widgets import Control, Scene
+from metautil.widgets import Choice, Control, Scene
 from metautil.widgets.panels import Panel
-from tests.frames import check_numbers, check_pictures, settings
+from metautil.widgets.scenes import LIVE
+from tests.frames import check_numbers, check_pictures, inside_changed, pixels, settings
 
 LESSONS = sorted((Path(__file__).parent.parent / "lessons").glob("lesson_*/[0-9]*.md"))
 
@@ -47,3 +48,17 @@ def test_lessons_have_scenes_whose_parts_are_named(scenes: list) -> None:
         Panel(scene, controls)
         assert len(scene.alt) >= 30
         assert all(re.search(r"\w{3}", control.label) for control in controls.values())
+
+
+def test_every_control_changes_the_picture(scenes: list) -> None:
+    """One stop of each slider towards the middle, and each option of each choice, from the setting of the start."""
+    for scene, controls in scenes:
+        start = {name: control.default for name, control in controls.items()}
+        before = pixels(scene.draw(LIVE, **start)[0])
+        for name, control in controls.items():
+            stops, at = control.stops(), control.stops().index(control.default)
+            step = at + 1 if at < (len(stops) - 1) / 2 else at - 1
+            others = set(stops) - {control.default} if isinstance(control, Choice) else {stops[step]}
+            for other in others:
+                after = pixels(scene.draw(LIVE, **(start | {name: other}))[0])
+                assert inside_changed(before, after), f"{scene.alt[:40]} stays as it is with {name} = {other}"
