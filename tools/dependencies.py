@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 PACKAGES = ("metautil", "lessons")
-LIVE: tuple[str, ...] = ()
+LIVE = ("metautil.widgets.panels", "metautil.widgets.map", "metautil.widgets.pad")
 """Modules or packages whose code shows in a running JupyterLab alone: no saved output depends on them."""
 
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
