@@ -26,7 +26,7 @@ from tools.dependencies import Module, names_used, normal_form
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("metautil", "lessons", "benchmarks", "tools", "tests")
-LIMITS = {"core": 2400, "metautil": 5250, "tests": 9300, "tools": 2800, "lessons": 14100, "benchmarks": 2450}
+LIMITS = {"core": 2400, "metautil": 5250, "tests": 9700, "tools": 2800, "lessons": 14100, "benchmarks": 2450}
 """Lines that a part may have; a change that needs more says why."""
 OFFERED = "lesson 06 offers it in a table; no cell can run without its files"
 UNUSED = {f"metautil.datasets.images.{name}": OFFERED for name in ("fashion_mnist", "mnist")}
