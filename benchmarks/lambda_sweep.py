@@ -13,10 +13,11 @@ import torch
 
 import metautil
 from metautil.datasets import digits, font_digits
+from metautil.joint import MetaLearner, MetaLoss, TaskLoss
 from metautil.models import small_cnn
-from metautil.risks import MetaLoss, TaskLoss, cross_entropy
+from metautil.risks import cross_entropy
 from metautil.tasks import split_per_class
-from metautil.training import MetaLearner, accuracy, minibatches, train_epoch
+from metautil.training import accuracy, minibatches, train_epoch
 from metautil.updates import momentum
 
 LAMS = (0, 0.01, 0.1, 0.3, 1, 3, 10, 30)

@@ -14,10 +14,11 @@ import torch
 import metautil
 from benchmarks.lambda_sweep import BATCH, EPOCHS
 from metautil.datasets import digits, font_digits
+from metautil.joint import MetaLearner, MetaLoss, TaskLoss
 from metautil.models import small_cnn
-from metautil.risks import MetaLoss, TaskLoss, cross_entropy, half_squared_error_of_classes
+from metautil.risks import cross_entropy, half_squared_error_of_classes
 from metautil.tasks import split_per_class
-from metautil.training import MetaLearner, accuracy, minibatches, train_epoch
+from metautil.training import accuracy, minibatches, train_epoch
 from metautil.updates import momentum
 
 LOSSES = {"cross-entropy": cross_entropy, "squared error": half_squared_error_of_classes}

@@ -43,8 +43,9 @@ import metautil
 from metautil import checkpoints
 from metautil.datasets import font_alphabets, omniglot
 from metautil.datasets.cache import cache_root
+from metautil.fast import conv4
 from metautil.learners import Learner, maml, meta_step, prototypes
-from metautil.models import Model, conv4, embedding
+from metautil.models import Model, embedding
 from metautil.risks import cross_entropy
 from metautil.tasks import Alphabets, Data, Task, TaskFamily, few_shot_tasks, rotations
 from metautil.updates import adam

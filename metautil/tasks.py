@@ -66,21 +66,8 @@ class Alphabets(NamedTuple):
     characters: tuple[str, ...]
     parts: Mapping[str, Tensor]
 
-    def of(self, *names: str) -> Alphabets:
-        """The classes of some alphabets alone, in their old order, numbered anew from 0.
-
-        Raises
-        ------
-        ValueError
-            If there is no such alphabet, or none is named.
-        """
-        unknown = [name for name in names if name not in self.names]
-        if unknown or not names:
-            raise ValueError(f"Alphabets {list(names)} were asked for; there are {', '.join(self.names)}.")
-        return self._classes(torch.tensor([name in names for name in self.names])[self.alphabet])
-
     def part(self, name: str) -> Alphabets:
-        """The meta-training, -validation or -test classes: ``name`` is "training", "validation" or "test".
+        """The classes of "training", "validation" or "test" alone; classes and alphabets are numbered anew from 0.
 
         Raises
         ------
@@ -91,10 +78,6 @@ class Alphabets(NamedTuple):
             raise ValueError(f"part {name!r}; there are {', '.join(map(repr, self.parts))}.")
         wanted = torch.zeros(len(self.alphabet), dtype=torch.bool)
         wanted[self.parts[name]] = True
-        return self._classes(wanted)
-
-    def _classes(self, wanted: Tensor) -> Alphabets:
-        """The classes marked in ``wanted`` (bool, shape (C,)) alone; classes and alphabets are numbered anew."""
         number = wanted.cumsum(0) - 1
         images = wanted[self.y]
         left = self.alphabet[wanted].unique()

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metautil.files import write
+from metautil.files import write_atomically
 
 
 class CacheWarning(UserWarning):
@@ -119,7 +119,7 @@ def cached(
 
     arrays = _arrays(build())
     try:
-        write(path, _pack(arrays, name, version))
+        write_atomically(path, _pack(arrays, name, version))
     except OSError as error:
         what = f"{damage}; a new one" if damage else path
         _warn(f"{what} could not be written ({_reason(error)}). {remedy}")
