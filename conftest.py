@@ -21,7 +21,7 @@ pytest.register_assert_rewrite(
 
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-LONGEST = ("test_browser.py", "test_sliders.py", "test_mutants.py")
+LONGEST = ("test_browser.py", "test_sweeps.py", "test_mutants.py")
 """Files that take minutes. One begun last would run on one processor while the others have nothing left to do."""
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from lessons.lesson_03 import figures
 from lessons.shared.explorer import explorer
 from lessons.shared.problems import OPTIMISERS, PROBLEMS, RULES
-from metautil.widgets.sliders import Choice, Control, Scene, Slider, frame
+from metautil.widgets import Choice, Control, Scene, Slider, frame
 
 PRESSES = 20
 ETA = Slider("η", "step size", 0.01, 0.5, default=0.05, n=2 * PRESSES + 3)
@@ -67,7 +67,7 @@ slider.observe(lambda change: setattr(label, "value", str(change["new"])), "valu
 slider.add_class("bare-slider"), label.add_class("bare-label")
 display(ipywidgets.VBox([slider, label]))
 from benchmarks.sliders import SCENES, controls
-from metautil.widgets.sliders import show
+from metautil.widgets import show
 """
 
 

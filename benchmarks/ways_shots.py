@@ -30,7 +30,7 @@ from torch import Tensor
 
 import metautil
 from benchmarks.omniglot import CHANNELS as WIDTHS
-from benchmarks.omniglot import GAIN, REFERENCE, given_features, hits, step_size, with_outputs
+from benchmarks.omniglot import GAIN, REFERENCE, given_features, hits, start, step_size, with_outputs
 from metautil.datasets import font_alphabets
 from metautil.fast import conv4
 from metautil.learners import (
@@ -109,15 +109,6 @@ CASES = {
 
 
 # Training
-
-
-def start(model: Model, generator: torch.Generator, gain: float = 1.0) -> Tensor:
-    """θ before any training: as drawn, but for the gain of the last block, and a head of zeros."""
-    theta = model.init(generator)
-    weights = model.unpack(theta)  # views
-    weights["4.gain"].fill_(gain)
-    weights["head.weight"].zero_()
-    return theta
 
 
 @cache

@@ -226,7 +226,7 @@ def few_shot_tasks(data: Data | Alphabets, ways: int = 5, shots: int = 1, querie
         If a number is not whole and at least 1, or the data have too few classes or too few examples of one.
     """
     for name, count in (("ways", ways), ("shots", shots), ("queries", queries)):
-        _check_count(name, count)
+        check_count(name, count)
     labels, sizes = data.y.unique(return_counts=True)
     each = shots + queries
     if len(labels) < ways:
@@ -242,7 +242,7 @@ def few_shot_tasks(data: Data | Alphabets, ways: int = 5, shots: int = 1, querie
     numbers = torch.arange(ways)
 
     def family(n_tasks: int, generator: torch.Generator) -> Task:
-        _check_count("n_tasks", n_tasks)
+        check_count("n_tasks", n_tasks)
         # The smallest of random keys: a random subset in random order, for all tasks at once.
         drawn = torch.rand(n_tasks, len(labels), generator=generator, dtype=torch.float64)
         classes = drawn.topk(ways, dim=1, largest=False).indices
@@ -262,6 +262,7 @@ def few_shot_tasks(data: Data | Alphabets, ways: int = 5, shots: int = 1, querie
     return family
 
 
-def _check_count(name: str, count: int) -> None:
+def check_count(name: str, count: int) -> None:
+    """Raise ValueError unless ``count``, called ``name`` in the message, is a whole number of at least 1."""
     if not isinstance(count, Integral) or count < 1:
         raise ValueError(f"{name} = {count!r}; pass a whole number, 1 or more.")

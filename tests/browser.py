@@ -1,8 +1,9 @@
 """JupyterLab and a headless browser for tests and benchmarks: the project's own Lab, nothing from outside.
 
-The Lab process and its kernels run in an empty home and under an audit hook that refuses every connection and
-name look-up beyond this machine and writes it down; the browser resolves no other host and lists what it
-asked for.
+The Lab process and its kernels run in an empty home (but for the images that the course generates) and under an audit
+hook that refuses every connection and name look-up beyond this machine and writes it down; the browser resolves no other
+host and lists what it asked for. One page serves all notebooks, one after another: to load JupyterLab anew for each takes
+longer than most of them.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
+import nbformat
 import numpy as np
+from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
+from metautil.datasets.cache import cache_root
 from tools.lab import PROMPT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,11 +76,8 @@ class Lab:
 
 
 @contextmanager
-def start_lab(home: Path, arguments: Sequence[str] = (), timeout: float = 60) -> Iterator[Lab]:
-    """Start JupyterLab from this very environment, in an empty home below ``home``; stop it at the end.
-
-    ``arguments`` go to JupyterLab's command line.
-    """
+def start_lab(home: Path, timeout: float = 60) -> Iterator[Lab]:
+    """Start JupyterLab from this very environment, in an empty home below ``home``; stop it at the end."""
     folder, guard, settings = home / "course", home / "guard", home / "settings"
     for path in (folder, guard, settings, home / "home"):
         path.mkdir(parents=True, exist_ok=True)
@@ -90,37 +91,19 @@ def start_lab(home: Path, arguments: Sequence[str] = (), timeout: float = 60) ->
         port = probe.getsockname()[1]
     token = secrets.token_hex(16)
     lab = Lab(f"http://127.0.0.1:{port}", token, folder, home / "attempts.txt")
-    private = {
-        "HOME": "home",
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        "IPYTHONDIR": "ipython",
-        "METAUTIL_DATA": "cache",
-        "METAUTIL_CACHE": "cache",
-        "METAUTIL_ATTEMPTS": "attempts.txt",
+    names = "HOME JUPYTER_CONFIG_DIR JUPYTER_DATA_DIR JUPYTER_RUNTIME_DIR JUPYTERLAB_WORKSPACES_DIR IPYTHONDIR METAUTIL_DATA"
+    environment = os.environ | {name: str(home / name.lower()) for name in names.split()}
+    environment |= {
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "METAUTIL_ATTEMPTS": str(lab.attempts),
+        "METAUTIL_CACHE": str(cache_root()),
+        "PYTHONPATH": os.pathsep.join([str(guard), str(ROOT)]),
     }
-    environment = os.environ | {name: str(home / path) for name, path in private.items()}
-    environment["PYTHONPATH"] = os.pathsep.join([str(guard), str(ROOT)])
     for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "MPLBACKEND", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         environment.pop(name, None)
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--allow-root",
-        "--ip=127.0.0.1",
-        f"--port={port}",
-    ]
-    command += [
-        f"--IdentityProvider.token={token}",
-        f"--ServerApp.root_dir={folder}",
-        "--ServerApp.port_retries=0",
-    ]
-    command += ["--LabApp.expose_app_in_browser=True", PROMPT, *arguments]
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--ServerApp.port_retries=0"]
+    command += ["--LabApp.expose_app_in_browser=True", PROMPT]
     with open(home / "lab.log", "w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -166,9 +149,9 @@ def executable() -> str | None:
 
 @dataclass
 class Chromium:
-    """A headless browser that resolves loopback addresses only, and every address that it was asked for."""
+    """A page of a headless browser that resolves loopback addresses only, and every address that it was asked for."""
 
-    context: object
+    page: object
     requests: list[str] = field(default_factory=list)
 
     def outside(self) -> list[str]:
@@ -182,36 +165,34 @@ def start_chromium(width: int = 1280, height: int = 1000) -> Iterator[Chromium]:
     """Start headless Chromium and close it at the end."""
     from playwright.sync_api import sync_playwright
 
-    flags = [
-        "--no-sandbox",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ]
+    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     flags += ["--no-first-run", "--no-proxy-server"]
     flags += ["--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=flags)
-        chromium = Chromium(browser.new_context(viewport={"width": width, "height": height}))
-        chromium.context.on("request", lambda request: chromium.requests.append(request.url))
-        chromium.context.on(
-            "page", lambda page: page.on("websocket", lambda socket: chromium.requests.append(socket.url))
-        )
+        chromium = Chromium(browser.new_page(viewport={"width": width, "height": height}))
+        chromium.page.on("request", lambda request: chromium.requests.append(request.url))
+        chromium.page.on("websocket", lambda socket: chromium.requests.append(socket.url))
         try:
             yield chromium
         finally:
             browser.close()
 
 
-RUN_ALL = """async () => {
-    const widget = jupyterapp.shell.currentWidget;
+RUN_ALL = """async path => {
+    await jupyterapp.restored;
+    const widget = await jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'});
+    jupyterapp.shell.activateById(widget.id);
     await widget.context.ready;
     await widget.sessionContext.ready;
-    await widget.sessionContext.session.kernel.info;
+    const kernel = widget.sessionContext.session.kernel, open = window.underWay = new Set();
+    await kernel.info;
+    kernel.anyMessage.connect((_, {msg, direction}) => {
+        if (direction === 'send' && msg.header.msg_type === 'comm_msg') open.add(msg.header.msg_id);
+        if (msg.header.msg_type === 'status' && msg.content.execution_state === 'idle') open.delete(msg.parent_header.msg_id);
+    });
     await jupyterapp.commands.execute('notebook:run-all-cells');
 }"""
-OPEN = """() => window.jupyterapp && jupyterapp.shell && jupyterapp.shell.currentWidget
-    && jupyterapp.shell.currentWidget.context && jupyterapp.shell.currentWidget.sessionContext"""
 ERRORS = """() => jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, position) =>
     cell.model.type !== 'code' ? [] : cell.model.sharedModel.getOutputs()
         .filter(output => output.output_type === 'error')
@@ -223,26 +204,48 @@ CLOSE = """async () => {
     jupyterapp.shell.currentWidget.context.model.dirty = false;
     jupyterapp.shell.currentWidget.close();
 }"""
+ASK = """async code => {
+    const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const future = kernel.requestExecute({code, store_history: false});
+    let text = '';
+    future.onIOPub = message => { text += message.content.text ?? ''; };
+    const begin = performance.now();
+    await future.done;
+    return [text.trim(), (performance.now() - begin) / 1000];
+}"""
+SETTLE = """async () => {
+    for (let frame = 0; frame < 3; frame++) {
+        await new Promise(requestAnimationFrame);
+        if (underWay.size) frame = -1;
+    }
+}"""
 PNG = """async image => {
     const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
     return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(''));
 }"""
 
 
+def write_notebook(lab: Lab, name: str, cells: Sequence[str]) -> None:
+    """Write a notebook of code cells into the Lab's folder."""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    notebook = new_notebook(cells=[new_code_cell(source) for source in cells], metadata=kernel)
+    nbformat.write(notebook, lab.folder / name)
+
+
 @contextmanager
 def run_notebook(chromium: Chromium, lab: Lab, name: str, timeout: float = 240) -> Iterator[object]:
-    """Open a notebook of the Lab's folder in a new page, run all its cells, and yield the page."""
-    page = chromium.context.new_page()
+    """Open a notebook of the Lab's folder, run all its cells, and yield the page; close it and its kernel at the end."""
+    page = chromium.page
     page.set_default_timeout(timeout * 1000)
+    if not page.url.startswith(lab.url):
+        page.goto(f"{lab.url}/lab?reset&token={lab.token}")
+        page.wait_for_function("() => window.jupyterapp")
     try:
-        page.goto(f"{lab.url}/lab/tree/{quote(name)}?reset&token={lab.token}")
-        page.wait_for_function(OPEN)
-        page.evaluate(RUN_ALL)
+        page.evaluate(RUN_ALL, name)
         page.set_default_timeout(15_000)
         yield page
-        page.evaluate(CLOSE)
     finally:
-        page.close()
+        page.evaluate(CLOSE)
 
 
 def errors(page: object) -> list[str]:
@@ -260,3 +263,13 @@ def pixels(picture: object | bytes) -> np.ndarray:
     """The pixels, (height, width, 3), of an <img> element or of a PNG."""
     data = picture if isinstance(picture, bytes) else png(picture)
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def ask(page: object, code: str) -> tuple[str, float]:
+    """What the open notebook's kernel prints for ``code``, and the seconds until it is done."""
+    return page.evaluate(ASK, code)
+
+
+def settle(page: object) -> None:
+    """Wait until no widget's report is under way to the kernel, or held back by the browser until another one is answered."""
+    page.evaluate(SETTLE)

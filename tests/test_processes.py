@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable, Coroutine
+from functools import wraps
 
 import pytest
 from matplotlib.figure import Figure
 
-from metautil.widgets import sliders
-from metautil.widgets.processes import Drive, Leg, drive
-from metautil.widgets.sliders import WIDGET_VIEW, Scene, Slider
+from metautil.widgets import Leg, Scene, Slider, drive, panels
+from metautil.widgets.processes import Drive
 
 ETA = Slider("η", "step size", 0.01, 1, default=0.1)
+SCRIPT = [Leg(3, {}), Leg(2, {"eta": 0.5})]
 
 
 def scene() -> Scene:
@@ -36,10 +38,13 @@ def panel(limit: int = 50) -> Drive:
     return Drive(scene(), lambda: (0.0,), advance, limit, {"eta": ETA})
 
 
+def in_a_loop(test: Callable[[], Coroutine]) -> Callable[[], None]:
+    """The test within an event loop, as a kernel's cells are."""
+    return wraps(test)(lambda: asyncio.run(test()))
+
+
 async def until(condition, seconds: float = 5.0) -> None:
-    for _ in itertools.count():
-        if condition():
-            return
+    while not condition():
         seconds -= 0.005
         assert seconds > 0, "it did not happen"
         await asyncio.sleep(0.005)
@@ -47,7 +52,7 @@ async def until(condition, seconds: float = 5.0) -> None:
 
 def test_a_script_is_followed_leg_by_leg():
     driven = panel()
-    lines = driven.follow([Leg(3, {}), Leg(2, {"eta": 0.5})])
+    lines = driven.follow(SCRIPT)
     assert lines == ["η = 0.1 · tick 3 at 0.30", "η = 0.5 · tick 5 at 1.30"]
     assert driven.state == pytest.approx((0, 0.1, 0.2, 0.3, 0.8, 1.3)) and driven.line == lines[-1]
     assert driven.boxes["eta"].value == "0.5"  # the controls stand where the script left them
@@ -62,52 +67,49 @@ def test_step_goes_one_tick_on_and_reset_goes_back():
     assert driven.line == "η = 0.1 · tick 0 at 0.00" and driven.state == (0.0,) and driven.ticks == 0
 
 
-def test_it_runs_between_other_work_and_takes_new_settings():
-    async def reader():
-        driven = panel()
-        driven.start_button.click()
-        assert driven.running and driven.start_button.description == "Pause"
-        await until(lambda: driven.ticks >= 3)
-        driven.set(eta=0.5)
-        seen = driven.ticks
-        await until(lambda: driven.ticks >= seen + 3)
-        driven.start_button.click()
-        assert not driven.running and driven.start_button.description == "Start"
-        stopped = driven.state
-        await asyncio.sleep(0.1)
-        assert driven.state == stopped
-        steps = [round(b - a, 6) for a, b in itertools.pairwise(stopped)]
-        assert steps == [0.1] * seen + [0.5] * (len(steps) - seen)
-
-    asyncio.run(reader())
-
-
-def test_only_one_runs_and_it_stops_when_nobody_looks():
-    async def reader():
-        first, second = panel(), panel()
-        first.start()
-        await until(lambda: first.ticks)
-        second.start()
-        assert second.running and not first.running
-        await until(lambda: second.ticks)
-        for views in (1, 2, 1):
-            second.widget._view_count = views
-        assert second.running
-        second.widget._view_count = 0
-        assert not second.running and second.start_button.description == "Start"
-
-    asyncio.run(reader())
+@in_a_loop
+async def test_it_runs_between_other_work_and_takes_new_settings():
+    driven = panel()
+    driven.start_button.click()
+    assert driven.running and driven.start_button.description == "Pause"
+    await until(lambda: driven.ticks >= 3)
+    driven.set(eta=0.5)
+    seen = driven.ticks
+    await until(lambda: driven.ticks >= seen + 3)
+    driven.start_button.click()
+    driven.start_button.click()  # at once again: one task goes on, and is the one that a pause stops
+    await until(lambda: driven.ticks >= seen + 6)
+    driven.start_button.click()
+    assert not driven.running and driven.start_button.description == "Start"
+    stopped = driven.state
+    await asyncio.sleep(0.1)
+    assert driven.state == stopped
+    steps = [round(b - a, 6) for a, b in itertools.pairwise(stopped)]
+    assert steps == [0.1] * seen + [0.5] * (len(steps) - seen)
 
 
-def test_it_stops_at_the_end_of_the_axis_and_says_so():
-    async def reader():
-        driven = panel(limit=4)
-        driven.start()
-        await until(lambda: not driven.running)
-        assert driven.ticks == 4 and "end of the axis" in driven.message.value
-        assert driven.start_button.description == "Start" and driven.line.endswith("tick 4 at 0.40")
+@in_a_loop
+async def test_only_one_runs_and_it_stops_when_nobody_looks():
+    first, second = panel(), panel()
+    first.start()
+    await until(lambda: first.ticks)
+    second.start()
+    assert second.running and not first.running
+    await until(lambda: second.ticks)
+    for views in (1, 2, 1):
+        second.widget._view_count = views
+    assert second.running
+    second.widget._view_count = 0
+    assert not second.running and second.start_button.description == "Start"
 
-    asyncio.run(reader())
+
+@in_a_loop
+async def test_it_stops_at_the_end_of_the_axis_and_says_so():
+    driven = panel(limit=4)
+    driven.start()
+    await until(lambda: not driven.running)
+    assert driven.ticks == 4 and "end of the axis" in driven.message.value
+    assert driven.start_button.description == "Start" and driven.line.endswith("tick 4 at 0.40")
 
 
 def test_a_process_that_refuses_keeps_its_state_and_is_told():
@@ -126,13 +128,12 @@ def test_a_process_that_refuses_keeps_its_state_and_is_told():
 
 def test_drive_displays_one_output_whose_text_has_a_line_a_leg(monkeypatch):
     shown = []
-    monkeypatch.setattr(sliders, "display", lambda faces, **options: shown.append((faces, options)))
-    script = [Leg(3, {}), Leg(2, {"eta": 0.5})]
+    monkeypatch.setattr(panels, "display", lambda faces, **options: shown.append((faces, options)))
     for _ in range(2):
-        drive(scene(), lambda: (0.0,), advance, script, limit=50, eta=ETA)
+        drive(scene(), lambda: (0.0,), advance, SCRIPT, limit=50, eta=ETA)
     (faces, options), (again, _) = shown
     assert faces["text/plain"] == "η = 0.1 · tick 3 at 0.30\nη = 0.5 · tick 5 at 1.30"
-    assert faces["image/png"] == again["image/png"] and WIDGET_VIEW in faces
+    assert faces["image/png"] == again["image/png"] and panels.WIDGET_VIEW in faces
     assert options["metadata"]["image/png"]["alt"] == "A line that grows."
 
 

@@ -1,6 +1,6 @@
 """Figures of lesson 00, *Start here*.
 
-Sweeps over a setting, with a slider: scenes for `metautil.widgets.sliders.show`.
+Sweeps over a setting, with a slider: scenes for `metautil.widgets.show`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from lessons.shared.colours import BLACK, BLUE, ORANGE, VERMILION
 from metautil.printing import number
 from metautil.statistics import Estimate
-from metautil.widgets.sliders import Scene
+from metautil.widgets import Scene
 
 
 def sweep_explorer(

@@ -13,7 +13,7 @@ from torch import Tensor
 from lessons.shared.colours import BLACK, BLUE, GREY, ORANGE, VERMILION
 from metautil.statistics import mean_interval
 from metautil.tasks import Alphabets, Data
-from metautil.widgets.sliders import Scene
+from metautil.widgets import Scene
 
 
 def alphabets(data: Alphabets, columns: int = 24) -> Figure:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import few_shot
 from benchmarks.store import Store
 from lessons.lesson_01 import checks as ask
-from tests.test_sliders import shown
+from lessons.shared.cells import shown
 
 LESSON = Path(__file__).parent / "01_everything_is_a_mapping.md"
 QUESTIONS = {name: value for name, value in vars(ask).items() if isinstance(value, ask.Question)}

@@ -20,7 +20,7 @@ from metautil.printing import number
 from metautil.risks import half_squared_error
 from metautil.statistics import mean_interval
 from metautil.tasks import Data
-from metautil.widgets.sliders import Scene
+from metautil.widgets import Scene
 
 COUNTS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Sizes N of the data sets drawn, each twice the one before."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lessons.shared.colours import BLACK, BLUE, GREEN, GREY, ORANGE
 from metautil.printing import number
 from metautil.updates import descend, momentum, sgd
-from metautil.widgets.sliders import Scene
+from metautil.widgets import Scene
 
 
 def parabola_descent(curvature: float = 4.0, start: float = 1.0, steps: int = 12) -> Scene:

@@ -10,7 +10,7 @@ import torch
 
 import metautil
 from lessons.lesson_03 import figures
-from metautil.widgets.sliders import Slider
+from metautil.widgets import Slider
 
 ROOT = Path(__file__).parents[2]
 

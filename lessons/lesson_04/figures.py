@@ -14,7 +14,7 @@ from lessons.shared.colours import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMIL
 from metautil.printing import number
 from metautil.tasks import Data
 from metautil.updates import derived, descend, printed, sgd
-from metautil.widgets.sliders import Scene
+from metautil.widgets import Scene
 
 
 def _moments(data: Data) -> tuple[Tensor, Tensor]:

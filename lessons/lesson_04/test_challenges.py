@@ -7,7 +7,7 @@ import pytest
 from lessons.lesson_04 import challenges
 from lessons.lesson_04.challenges import Challenge, check_challenge_1, check_challenge_2, check_challenge_3
 from lessons.shared.problems import OPTIMISERS, RULES, problem, walk
-from metautil.widgets.sliders import Slider
+from metautil.widgets import Slider
 
 CHALLENGES = (check_challenge_1, check_challenge_2, check_challenge_3)
 ETAS = Slider("η", "step size", 0.001, 3.0, default=0.1).stops()

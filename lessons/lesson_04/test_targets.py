@@ -12,7 +12,7 @@ import torch
 import metautil
 from lessons.lesson_04 import figures
 from metautil.tasks import Data
-from metautil.widgets.sliders import Slider
+from metautil.widgets import Slider
 
 LAM = Slider("λ", "weight of the new task", 0.01, 100.0, default=0.1, zero=True)
 MAP_LAM = Slider("λ", "as each rule uses it", 0.01, 100.0, default=1.0)

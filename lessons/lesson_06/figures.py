@@ -18,7 +18,7 @@ from lessons.shared.colours import BLACK, BLUE, GREEN, GREY, VERMILION
 from metautil.augmentation import seeded
 from metautil.statistics import mean_interval, share_interval
 from metautil.tasks import Alphabets, Data, Task, few_shot_tasks
-from metautil.widgets.sliders import Scene
+from metautil.widgets import Scene
 
 WAYS, SHOTS, QUERIES, TASKS = tuple(range(2, 11)), tuple(range(1, 6)), 3, 200
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from lessons.shared.colours import BLACK, BLUE, ORANGE, VERMILION
 from metautil.printing import number
 from metautil.statistics import Estimate
-from metautil.widgets.sliders import Scene
+from metautil.widgets import Scene
 
 
 def convolution_window(picture: Tensor, kernels: Mapping[str, Tensor]) -> Scene:

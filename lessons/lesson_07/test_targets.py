@@ -15,9 +15,8 @@ import metautil.widgets
 from lessons.lesson_07 import figures
 from lessons.shared import stills
 from metautil.datasets import digits
-from metautil.widgets import sliders
+from metautil.widgets import Slider, panels
 from metautil.widgets.processes import Drive
-from metautil.widgets.sliders import Slider
 
 LESSON = Path(__file__).parent / "07_train_the_cnn.md"
 GUESSING = pytest.approx(0.1)
@@ -29,7 +28,7 @@ def lesson() -> Iterator[dict]:
     text = LESSON.read_text(encoding="utf-8").split("## Exercises")[0]
     names: dict = {"__name__": "__main__"}
     with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
-        for module in (sliders, stills):
+        for module in (panels, stills):
             patch.setattr(module, "display", lambda *faces, **options: None)
         patch.setattr(metautil.widgets, "drive", lambda *scene, **options: names.update(driven=(scene, options)))
         for cell in re.findall(r"```\{code-cell\}[^\n]*\n(.*?)```", text, re.DOTALL):

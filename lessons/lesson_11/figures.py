@@ -20,8 +20,7 @@ from metautil.printing import number
 from metautil.risks import half_squared_error
 from metautil.statistics import Estimate
 from metautil.tasks import Task
-from metautil.widgets.map import Handle
-from metautil.widgets.sliders import Scene
+from metautil.widgets import Handle, Scene
 
 MARKS = {
     "joint": ("o", BLUE, "-"),

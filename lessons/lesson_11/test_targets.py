@@ -13,7 +13,7 @@ import torch
 
 import metautil
 from lessons.lesson_11 import figures
-from metautil.widgets.sliders import Slider, frame
+from metautil.widgets import Slider, frame
 
 LESSON = Path(__file__).parent / "11_learning_to_adapt.md"
 SLIDERS = {

@@ -18,7 +18,7 @@ from metautil.models import mlp
 from metautil.risks import half_squared_error
 from metautil.tasks import Data, Task
 from metautil.updates import adam
-from metautil.widgets.sliders import Slider
+from metautil.widgets import Slider
 
 ALPHA = Slider("α", "inner step size", 0.001, 1.0, default=0.05, n=25)
 STEPS = Slider("K", "inner steps", 1, 50, default=1, scale="integer", n=25)

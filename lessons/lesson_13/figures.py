@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lessons.shared.colours import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
 from metautil.statistics import Estimate
-from metautil.widgets.sliders import Scene
+from metautil.widgets import Scene
 
 Results = Mapping[str, Mapping[str, Estimate]]
 """Case → metric → estimate, as `lessons.shared.results.stored` reads them."""

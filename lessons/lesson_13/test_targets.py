@@ -18,7 +18,7 @@ from benchmarks import task_supply
 from benchmarks.store import Store
 from lessons.lesson_13 import figures
 from lessons.shared.results import stored
-from metautil.widgets.sliders import Scene, frame
+from metautil.widgets import Scene, frame
 
 ROOT = Path(__file__).parents[2]
 SOURCE = Path(__file__).parent / "13_few_shot_images.md"

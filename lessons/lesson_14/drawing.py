@@ -11,23 +11,26 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import anywidget
 import ipywidgets
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from traitlets import List
 
 from lessons.shared.colours import BLUE, GREY, VERMILION
 from metautil.learners import Predictor
 from metautil.tasks import Data
-from metautil.widgets.sliders import LIVE, Panel, Scene
+from metautil.widgets import Scene
+from metautil.widgets.pad import Pad
+from metautil.widgets.panels import Panel
+from metautil.widgets.scenes import LIVE
 
 Stroke = Sequence[Sequence[float]]
 Drawing = Sequence[Stroke]
 
 WAYS = 5
+NAMES = (*(f"character {number}" for number in range(1, WAYS + 1)), "the sixth drawing")
+TITLES = (*map(str, range(1, WAYS + 1)), "the sixth: which?")
 SIDE = 28
 LARGER = 18.0
 """Pixels of the larger side of a drawing's ink: the median over the meta-training letters of `font_alphabets`."""
@@ -158,98 +161,6 @@ def _read(adapt: Callable[[Data], Predictor], x: Tensor) -> Tensor:
     return scores[0].softmax(-1)
 
 
-class Pad(anywidget.AnyWidget):
-    """Six cells to draw in, by mouse, pen or finger, each with a button that clears it.
-
-    The browser's part is kept here as text: nothing is fetched.
-
-    Attributes
-    ----------
-    drawings : list of list
-        Six drawings. The browser sets them whenever a stroke ends or a cell is cleared.
-    """
-
-    drawings = List([[] for _ in range(WAYS + 1)]).tag(sync=True, echo_update=False)
-
-    _esm = """
-    const SIZE = 112, PEN = SIZE * 0.07;
-    const put = (model, cell, strokes) => {
-      model.set('drawings', model.get('drawings').map((old, at) => at === cell ? strokes : old));
-      model.save_changes();
-    };
-    function addCell(model, cell, row) {
-      const example = cell < 5, name = example ? `character ${cell + 1}` : 'the sixth drawing';
-      const box = document.createElement('div'), title = document.createElement('div');
-      const canvas = document.createElement('canvas'), clear = document.createElement('button');
-      const sharp = window.devicePixelRatio || 1, brush = canvas.getContext('2d');
-      let stroke = null;
-      box.className = 'metautil-cell';
-      Object.assign(box.style, { textAlign: 'center', marginLeft: example ? '0' : '20px' });
-      title.textContent = example ? cell + 1 : 'the sixth: which?';
-      canvas.width = canvas.height = Math.round(SIZE * sharp);
-      canvas.setAttribute('role', 'img');
-      // A finger on the paper draws; everywhere else it scrolls the page.
-      Object.assign(canvas.style, { width: `${SIZE}px`, height: `${SIZE}px`, display: 'block', background: 'white',
-                                    border: `2px solid ${example ? '#777777' : '#0072B2'}`, boxSizing: 'content-box',
-                                    cursor: 'crosshair', touchAction: 'none', userSelect: 'none' });
-      clear.type = 'button';
-      clear.textContent = 'Clear';
-      clear.setAttribute('aria-label', `Clear ${name}`);
-      clear.onclick = () => put(model, cell, []);
-      const paint = () => {
-        const strokes = model.get('drawings')[cell];
-        canvas.setAttribute('aria-label', `${name}, strokes: ${strokes.length}`);
-        brush.setTransform(sharp * SIZE, 0, 0, sharp * SIZE, 0, 0);
-        brush.clearRect(0, 0, 1, 1);
-        Object.assign(brush, { lineWidth: PEN / SIZE, lineCap: 'round', lineJoin: 'round' });
-        for (const points of stroke ? [...strokes, stroke] : strokes) {
-          brush.beginPath();
-          points.forEach(([x, y]) => brush.lineTo(x, y));
-          if (points.length === 1) brush.lineTo(...points[0]);
-          brush.stroke();
-        }
-      };
-      const add = event => {
-        const paper = canvas.getBoundingClientRect(), edge = canvas.clientLeft;
-        const share = at => Math.min(1, Math.max(0, Math.round(1000 * at / SIZE) / 1000));
-        const x = share(event.clientX - paper.left - edge), y = share(event.clientY - paper.top - edge);
-        const last = stroke.at(-1);
-        if (last && Math.hypot(x - last[0], y - last[1]) < 0.015) return;  // a slow hand makes no more points
-        stroke.push([x, y]);
-        paint();
-      };
-      canvas.addEventListener('pointerdown', event => {
-        if (event.button !== 0 || !event.isPrimary) return;
-        event.preventDefault();
-        canvas.setPointerCapture(event.pointerId);  // also past the edge, until it is let go
-        stroke = [];
-        add(event);
-      });
-      canvas.addEventListener('pointermove', event => stroke && canvas.hasPointerCapture(event.pointerId) && add(event));
-      canvas.addEventListener('lostpointercapture', () => {  // let go, or taken away by the system
-        const done = stroke;
-        stroke = null;
-        if (done) put(model, cell, [...model.get('drawings')[cell], done]);
-      });
-      box.append(title, canvas, clear);
-      row.append(box);
-      return paint;
-    }
-    export default {
-      render({ model, el }) {
-        const row = document.createElement('div');  // not el, whose display is the layout's
-        Object.assign(row.style, { display: 'flex', flexWrap: 'wrap', gap: '6px' });
-        el.append(row);
-        const paints = [0, 1, 2, 3, 4, 5].map(cell => addCell(model, cell, row));
-        const paint = () => paints.forEach(each => each());
-        paint();
-        model.on('change:drawings', paint);
-        return () => model.off('change:drawings', paint);
-      }
-    };
-    """
-
-
 class DrawingPanel(Panel):
     """Six cells, and beneath them what the learner sees and how it names the sixth drawing."""
 
@@ -258,7 +169,7 @@ class DrawingPanel(Panel):
             raise ValueError(f"{len(saved)} saved drawings; expected {WAYS} examples and a sixth drawing.")
         self.adapt, self.saved = adapt, _plain(saved)
         self.inked: dict[int, tuple[list, Tensor]] = {}  # of each cell its drawing and image, kept until it changes
-        self.pad = Pad(drawings=self.saved)
+        self.pad = Pad(names=NAMES, titles=TITLES, drawings=self.saved)
         super().__init__(_scene(), {})
         self.widget.children = (self.pad, *self.widget.children)
         self.widget.add_class("metautil-drawing")
@@ -337,8 +248,7 @@ def _scene() -> Scene:
             words = f"{percent:.0f}%" + (" ← the sixth" if position == best else "")
             mark.set_text("" if read is None else words)
         if best is None:
-            names = [f"character {position + 1}" if position < WAYS else "the sixth drawing" for position in blank]
-            return f"still to draw ({len(blank)} of {WAYS + 1}): {', '.join(names)}"
+            return f"still to draw ({len(blank)} of {WAYS + 1}): {', '.join(NAMES[position] for position in blank)}"
         listed = ", ".join(f"{position + 1}: {percent:.0f}%" for position, percent in enumerate(percents))
         return f"the sixth drawing is character {best + 1} · {listed}"
 
@@ -352,7 +262,7 @@ def _scene() -> Scene:
 def draw_your_own(adapt: Callable[[Data], Predictor], saved: Sequence[Drawing] | None = None) -> None:
     """Display six cells to draw in: five new characters, one example of each, and a sixth drawing that is named at once.
 
-    One output with the faces of `metautil.widgets.sliders.show`. What is saved and printed is the answer to the saved drawings;
+    One output with the faces of `metautil.widgets.show`. What is saved and printed is the answer to the saved drawings;
     in a running JupyterLab every stroke adapts anew, and a line says what is missing.
 
     Parameters

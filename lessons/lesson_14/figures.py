@@ -13,7 +13,7 @@ from torch import Tensor
 from lessons.shared.colours import BLACK, BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
 from metautil.models import Model
 from metautil.printing import number
-from metautil.widgets.sliders import Scene
+from metautil.widgets import Scene
 
 DIVERGENCES = {
     "squared distance": (lambda f, c: (f - c) ** 2, BLUE, "-", "o"),

@@ -26,7 +26,7 @@ from metautil.risks import cross_entropy
 from metautil.similarity import linear_cka
 from metautil.tasks import few_shot_tasks
 from metautil.updates import adam
-from metautil.widgets.sliders import Slider, frame
+from metautil.widgets import Slider, frame
 
 ROOT = Path(__file__).parents[2]
 SOURCE = Path(__file__).parent / "14_meta_features.md"

@@ -1,4 +1,4 @@
-"""The λ/η explorer: what both do to a descent on two risks, with sliders; a scene for `metautil.widgets.sliders.show`."""
+"""The λ/η explorer: what both do to a descent on two risks, with sliders; a scene for `metautil.widgets.show`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.patches import Polygon
 from lessons.shared.colours import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION
 from lessons.shared.problems import FAR, STEPS, Outcome, Problem, outcome, problem, steepest
 from metautil.printing import number
-from metautil.widgets.sliders import Scene
+from metautil.widgets import Scene
 
 LOOK = 30  # the step whose risks the read-out tells
 ZERO = 0.004  # where λ = 0 stands on the logarithmic axis of the map

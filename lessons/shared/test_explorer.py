@@ -12,8 +12,9 @@ from matplotlib.lines import Line2D
 
 from lessons.shared.explorer import explorer
 from lessons.shared.problems import OPTIMISERS, PROBLEMS, RULES, outcome, problem, steepest
-from metautil.widgets.sliders import LIVE, Choice, Scene, Slider, frame
-from tests.test_sliders import check_numbers, pixels, settings
+from metautil.widgets import Choice, Scene, Slider, frame
+from metautil.widgets.scenes import LIVE
+from tests.frames import check_numbers, pixels, settings
 
 CONTROLS = {
     "eta": Slider("η", "step size", 0.001, 3.0, default=0.1),

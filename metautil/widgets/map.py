@@ -1,32 +1,13 @@
-"""A picture on which a point can be dragged: the widget that shows it and says where the pointer is.
-
-The browser's part is a few lines of script, kept here as text: nothing is fetched. `metautil.widgets.sliders` turns places on
-the picture into the values of two sliders.
-"""
+"""A picture on which a point can be dragged: the widget that shows it and says where the pointer is, and what lies there."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from pathlib import Path
 
 import anywidget
 from matplotlib.axes import Axes
 from traitlets import Bytes, List, Unicode
-
-
-class Handle(NamedTuple):
-    """Two sliders that are the coordinates of a point on a figure, which can be dragged there.
-
-    Attributes
-    ----------
-    axes : Axes
-        In whose coordinates the point lies.
-    x, y : str
-        Names of the sliders that are its coordinates.
-    """
-
-    axes: Axes
-    x: str
-    y: str
 
 
 class Map(anywidget.AnyWidget):
@@ -48,41 +29,36 @@ class Map(anywidget.AnyWidget):
         of the report in ms, which tells a second press at one place from the first.
     """
 
+    _esm = Path(__file__).with_name("map.js")
     value = Bytes().tag(sync=True)
     alt = Unicode().tag(sync=True)
     area = List().tag(sync=True)
     pointer = List().tag(sync=True, echo_update=False)
 
-    _esm = """
-    export default {
-      render({ model, el }) {
-        const picture = document.createElement('img'), area = document.createElement('div');
-        const show = () => { picture.src = new TextDecoder().decode(model.get('value')); };
-        picture.alt = model.get('alt');
-        Object.assign(picture.style, { display: 'block', width: '100%', height: 'auto' });
-        const [left, top, width, height] = model.get('area').map(share => `${100 * share}%`);
-        area.className = 'metautil-area';
-        // A finger in the area drags the point; everywhere else it scrolls the page.
-        Object.assign(area.style, { position: 'absolute', left, top, width, height,
-                                    cursor: 'crosshair', touchAction: 'none', userSelect: 'none' });
-        const report = event => {
-          const box = picture.getBoundingClientRect();
-          const right = (event.clientX - box.left) / box.width, down = (event.clientY - box.top) / box.height;
-          model.set('pointer', [right, down, event.timeStamp]);
-          model.save_changes();
-        };
-        area.addEventListener('pointerdown', event => {
-          if (event.button === 0 && event.isPrimary) {
-            area.setPointerCapture(event.pointerId);  // also past the edge, until it is let go
-            report(event);
-          }
-        });
-        area.addEventListener('pointermove', event => area.hasPointerCapture(event.pointerId) && report(event));
-        el.style.position = 'relative';
-        el.append(picture, area);
-        show();
-        model.on('change:value', show);
-        return () => model.off('change:value', show);
-      }
-    };
+
+def area(axes: Axes) -> list[float]:
+    """Left, top, width and height of axes, as shares of the picture's width and height."""
+    box = axes.get_position()
+    return [float(share) for share in (box.x0, 1 - box.y1, box.width, box.height)]
+
+
+def locate(axes: Axes, right: float, down: float) -> tuple[float, float]:
+    """Coordinates, in the axes, of a place on the picture.
+
+    Parameters
+    ----------
+    axes : Axes
+        With fixed limits.
+    right, down : float
+        Shares of the picture's width, from the left, and of its height, from the top.
+
+    Returns
+    -------
+    tuple of float
+        x and y, rounded to the digit that is about a pixel; beyond the limits where the place is.
     """
+    width, height = axes.get_figure(root=True).bbox.size
+    pixel = [right * width, (1 - down) * height]
+    here, next_ = axes.transData.inverted().transform([pixel, [pixel[0] + 1, pixel[1] + 1]])
+    x, y = (round(float(at), -round(math.log10(abs(to - at)))) for at, to in zip(here, next_, strict=True))
+    return x + 0.0, y + 0.0  # -0 becomes 0

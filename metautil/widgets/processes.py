@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 
 import ipywidgets
 
-from metautil.widgets.sliders import LIVE, Control, Panel, Scene
+from metautil.widgets.controls import Control
+from metautil.widgets.panels import Panel
+from metautil.widgets.scenes import LIVE, Scene
 
-PAUSE = 0.01
-"""Seconds between two ticks in which the kernel is free for other work."""
+PAUSE = 0.01  # seconds between two ticks in which the kernel is free for other work
+Begin, Advance = Callable[[], Any], Callable[..., Any]
 
 
 class Leg(NamedTuple):
@@ -34,28 +36,14 @@ class Leg(NamedTuple):
 class Drive(Panel):
     """A panel whose scene shows a process, with buttons that let it run.
 
-    Attributes
-    ----------
-    state : object
-        Where the process stands.
-    ticks : int
-        Ticks since the start.
-    running : bool
-        Whether it goes on by itself.
+    ``state`` is where the process stands, ``ticks`` how many ticks it has made since the start.
     """
 
     _last: weakref.ref[Drive] | None = None  # two at once would share one kernel, each at half its pace
 
-    def __init__(
-        self,
-        scene: Scene,
-        start: Callable[[], Any],
-        advance: Callable[..., Any],
-        limit: int,
-        controls: dict[str, Control],
-    ) -> None:
-        self.begin, self.advance, self.limit = start, advance, limit
-        self.state, self.ticks = start(), 0
+    def __init__(self, scene: Scene, begin: Begin, advance: Advance, limit: int, controls: dict[str, Control]) -> None:
+        self.begin, self.advance, self.limit = begin, advance, limit
+        self.state, self.ticks = begin(), 0
         self._task: asyncio.Task | None = None
         super().__init__(scene, controls)
         # 0 asks the front end to count; when the last view is closed, nobody is watching any more.
@@ -71,12 +59,12 @@ class Drive(Panel):
         return [self.start_button, self.step_button, self.reset]
 
     def _draw(self, compress_level: int = LIVE) -> tuple[bytes, str]:
-        png, readout = self.scene.draw(compress_level, state=self.state, **self.values)
-        return png, f"{self._setting()} · {readout}"
+        return super()._draw(compress_level, state=self.state)
 
     @property
     def running(self) -> bool:
-        return self._task is not None and not self._task.done()
+        """Whether it goes on by itself."""
+        return self._task is not None
 
     def tick(self) -> bool:
         """Go on by one tick with the present settings; False where that is not possible, which the message line says.
@@ -112,10 +100,12 @@ class Drive(Panel):
 
     def pause(self) -> None:
         """Stop after the present tick; Start goes on from there."""
-        if self._task is not None:
+        if self.running:
             self._task.cancel()
-            self._task = None
-        self.start_button.description = "Start"
+        self._stopped()
+
+    def _stopped(self) -> None:
+        self._task, self.start_button.description = None, "Start"
 
     def restart(self) -> None:
         """Pause, and go back to the start with the settings of the start."""
@@ -147,20 +137,12 @@ class Drive(Panel):
                 self.set()
                 await asyncio.sleep(PAUSE)
         finally:
-            if self._task is asyncio.current_task():
-                self._task = None
-                self.start_button.description = "Start"
+            if self._task is asyncio.current_task():  # not where it was paused, and started again meanwhile
+                self._stopped()
 
 
-def drive(
-    scene: Scene,
-    start: Callable[[], Any],
-    advance: Callable[..., Any],
-    script: Sequence[Leg],
-    limit: int,
-    **controls: Control,
-) -> None:
-    """Display a process with its controls and buttons, as one output with the faces of `metautil.widgets.sliders.show`.
+def drive(scene: Scene, start: Begin, advance: Advance, script: Sequence[Leg], limit: int, **controls: Control) -> None:
+    """Display a process with its controls and buttons, as one output with the faces of `metautil.widgets.show`.
 
     The script is driven first: its last frame is what is shown, saved and printed, with one line of text a leg. In a
     running JupyterLab, Start goes on from there, and Reset begins anew.
@@ -190,18 +172,18 @@ def drive(
     RuntimeError
         If the process refuses to go on in the script.
     """
+    names = ", ".join(controls) or "(none)"
     for name, function in (("scene.move", scene.move), ("advance", advance)):
         try:
             inspect.signature(function).bind(**{"state": None} | controls)
         except TypeError as error:
-            raise TypeError(
-                f"drive: {name} must take state and the settings {', '.join(controls) or '(none)'} ({error})."
-            ) from None
+            raise TypeError(f"drive: {name} must take state and the settings {names} ({error}).") from None
+    ticks = sum(leg.ticks for leg in script)
     unknown = sorted({name for leg in script for name in leg.settings} - set(controls))
-    if unknown or not script or sum(leg.ticks for leg in script) > limit:
+    if unknown or not 1 <= ticks <= limit:
         raise ValueError(
-            f"drive: the script has {sum(leg.ticks for leg in script)} ticks and sets {unknown or 'known settings'}; "
-            f"expected 1 to {limit} ticks and settings among {', '.join(controls)}."
+            f"drive: the script has {ticks} ticks and sets {unknown or 'known settings'}; "
+            f"expected 1 to {limit} ticks and settings among {names}."
         )
     panel = Drive(scene, start, advance, limit, controls)
     lines = panel.follow(script)
