@@ -26,10 +26,14 @@ from tools.dependencies import Module, names_used, normal_form
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("metautil", "lessons", "benchmarks", "tools", "tests")
-LIMITS = {"core": 2400, "metautil": 5250, "tests": 9300, "tools": 2800, "lessons": 14100, "benchmarks": 2450}
+LIMITS = {"core": 2100, "metautil": 5200, "tests": 8200, "tools": 2400, "lessons": 14100, "benchmarks": 3200}
 """Lines that a part may have; a change that needs more says why."""
 OFFERED = "lesson 06 offers it in a table; no cell can run without its files"
-UNUSED = {f"metautil.datasets.images.{name}": OFFERED for name in ("fashion_mnist", "mnist")}
+UNUSED = {
+    "metautil.datasets.images.fashion_mnist": OFFERED,
+    "metautil.datasets.images.mnist": OFFERED,
+    "metautil.learners.LEARNERS": "the tests that hold for every learner read it; what is in it has to be used by itself",
+}
 """Public names of the package that no code needs, and why they are there all the same."""
 
 
@@ -147,7 +151,7 @@ def test_new_lesson_keeps_every_rule(course):
     folder = new.lay("8", "first_try", course / "lessons")
     assert folder == course / "lessons/lesson_08" and (folder / "08_first_try.md").exists()
     assert not [path for path in folder.iterdir() if "@" in path.read_text("utf-8")]
-    runners = [f"tests/test_{name}.py" for name in ("lessons", "exercises", "formulas", "sliders")]
+    runners = [f"tests/test_{name}.py" for name in ("lessons", "exercises", "formulas", "sweeps")]
     chosen = "first_try or 8. or test_targets or registered or covered or agree_with_the"
     for command in (
         ["ruff", "check", "lessons/lesson_08"],
