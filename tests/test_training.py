@@ -56,14 +56,6 @@ def test_minibatches_are_a_permutation_without_the_rest():
     assert seen.tolist() != sorted(seen.tolist()) and seen.tolist() != other.tolist()
 
 
-def test_accuracy_counts():
-    model = lambda theta, x: torch.stack([x[:, 0], theta.expand(len(x))], dim=1)  # noqa: E731
-    data = Data(torch.tensor([[0.0], [1.0], [2.0], [3.0]]), torch.tensor([1, 1, 0, 1]))
-    theta = torch.tensor(1.5)
-    assert predict(model, theta, data.x).tolist() == [1, 1, 0, 0]
-    assert accuracy(model, theta, data) == 0.75
-
-
 def test_progress_is_shown(capsys):
     assert list(progress(range(3), "counting")) == [0, 1, 2]
     assert "counting" in capsys.readouterr().err
@@ -126,6 +118,9 @@ def test_evaluation_counts_each_example_once_and_builds_no_graph(size):
     outputs = model(theta, data.x)
     assert abs(found.risk - F.cross_entropy(outputs, data.y).item()) < 1e-14
     assert found.predicted.tolist() == outputs.argmax(1).tolist()
+    assert (
+        torch.equal(predict(model, theta, data.x), found.predicted) and accuracy(model, theta, data) == found.accuracy
+    )
     assert found.accuracy == sum(map(int.__eq__, outputs.argmax(1).tolist(), data.y.tolist())) / 23
 
 
@@ -249,17 +244,15 @@ def falling_and_rising(columns, callbacks, epochs=10):
 
 
 def test_early_stopping_keeps_the_best_and_ends():
+    """A history has a column for each judge."""
     values = [5.0, 3.0, 4.0, 2.0, 2.0, math.nan, 9.0, 1.0, 0.0, 0.0]
-    run = falling_and_rising({"risk": values}, [early_stopping("risk", patience=3)])
+    run = falling_and_rising({"other": values[::-1], "risk": values}, [early_stopping("risk", patience=3)])
+    assert run.history["other"] == values[:2:-1] and run.history["objective"] == [-float(k) for k in range(7)]
     assert run.stop and run.epoch == 7 and run.kept.item() == 4 and run.theta.item() == 7
-    assert run.history["risk"][:5] == values[:5] and len(run.history["objective"]) == 7
+    assert run.history["risk"][:5] == values[:5] and list(run.history) == ["objective", "other", "risk"]
     longer = falling_and_rising({"risk": values}, [early_stopping("risk", patience=4)])
     assert not longer.stop and longer.epoch == 10 and longer.kept.item() == 9
-
-
-def test_a_history_has_a_column_for_each_judge():
-    run = falling_and_rising({"a": [1.0, 2.0], "b": [3.0, 4.0]}, [], epochs=2)
-    assert run.history == {"objective": [0.0, -1.0], "a": [1.0, 2.0], "b": [3.0, 4.0]} and run.kept is None
+    assert falling_and_rising({"risk": values}, []).kept is None
 
 
 def test_steps_that_are_too_long_are_told_from_inputs_that_are_broken():

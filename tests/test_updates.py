@@ -114,24 +114,6 @@ def test_derived_and_printed_rules_weigh_the_two_gradients(eta, lam, seed):
     assert torch.equal(halved((nothing, g_T), ())[0], printed(eta, lam)((nothing, g_T), ())[0])
 
 
-def test_adam_begins_with_a_step_of_eta_and_forgets_the_unit_of_the_risk():
-    """Bias correction: without it the first step would be (1 − β₁)/√(1 − β₂) = 3.2 times as long."""
-    gradient = torch.tensor([1e-3, -2.0, 5e4], dtype=torch.float64)
-    rule = adam(0.1, epsilon=1e-12)
-    step, (mean, square, k) = rule(gradient, rule.init(gradient))
-    assert torch.allclose(step, -0.1 * gradient.sign(), rtol=1e-8) and k == 1
-    assert torch.allclose(mean, 0.1 * gradient) and torch.allclose(square, 0.001 * gradient**2)
-    assert torch.allclose(rule(1000 * gradient, rule.init(gradient))[0], step, rtol=1e-8)
-
-
-def test_rmsprop_divides_by_the_root_of_the_mean_square():
-    """A constant gradient ends in steps of length η in each entry."""
-    gradient = torch.tensor([1e-2, -3.0], dtype=torch.float64)
-    path = descend(rmsprop(0.1, 0.5), lambda theta: gradient, torch.zeros(2, dtype=torch.float64), 60)
-    assert torch.allclose(path[-1] - path[-2], -0.1 * gradient.sign(), rtol=1e-5)
-    assert torch.allclose(path[1], -0.1 * gradient.sign() / 0.5**0.5, rtol=1e-5)
-
-
 def parts_of(state) -> tuple:
     return state if isinstance(state, tuple) else (state,)
 
@@ -154,11 +136,6 @@ def test_a_rule_is_a_pure_and_differentiable_mapping(name):
     assert torch.autograd.gradcheck(lambda g: rule(g, state)[0], gradient.requires_grad_())
     if name == "momentum":
         assert torch.autograd.gradcheck(lambda v: rule(given, v), state.requires_grad_())
-
-
-def test_momentum_without_memory_is_gradient_descent():
-    paths = [descend(rule, lambda theta: theta * 0.7, torch.ones(3), 20) for rule in (momentum(0.3, 0.0), sgd(0.3))]
-    assert torch.equal(*paths)
 
 
 NUMBERS = (0.0, -0.1, math.nan, math.inf)
