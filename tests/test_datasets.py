@@ -45,56 +45,36 @@ def test_digits_are_scikit_learns_scans(dtype):
     from sklearn.datasets import load_digits
 
     data = digits()
-    assert isinstance(data, Data)
-    assert data.x.shape == (1797, 1, 8, 8)
-    assert data.y.shape == (1797,)
-    assert data.x.dtype == dtype
-    assert data.y.dtype == torch.int64
+    assert isinstance(data, Data) and (data.x.shape, data.y.shape) == ((1797, 1, 8, 8), (1797,))
+    assert (data.x.dtype, data.y.dtype) == (dtype, torch.int64)
     assert torch.bincount(data.y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert np.array_equal(data.x[:, 0].numpy() * 16, load_digits().images)
     assert (data.x.min(), data.x.max()) == (0, 1)
 
 
-# ------------------------------------------------------------------------------ font digits
-
-
-def test_font_digits_have_the_form_of_digits(dtype, folder):
-    data, scans = font_digits(folder), digits()
-    assert isinstance(data, Data)
-    assert data.x.shape == (2000, 1, 8, 8)
-    assert data.x.shape[1:] == scans.x.shape[1:]
-    assert data.x.dtype == scans.x.dtype == dtype
-    assert data.y.dtype == torch.int64
-    assert torch.bincount(data.y).tolist() == [200] * 10
-    assert data.y[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+def test_font_digits_have_the_form_of_digits_and_are_the_same_everywhere(dtype, folder):
+    data = font_digits(folder)
+    assert isinstance(data, Data) and data.x.shape == (2000, 1, 8, 8)
+    assert (data.x.dtype, data.y.dtype) == (dtype, torch.int64)
+    assert torch.equal(data.y, torch.arange(2000) % 10)
     assert (data.x.min(), data.x.max()) == (0, 1)
-    assert torch.equal(data.x * 16, (data.x * 16).round())
-
-
-def test_font_digits_are_the_same_everywhere(folder):
-    counts = (font_digits(folder).x * 16).to(torch.uint8).numpy()
-    assert hashlib.sha256(counts.tobytes()).hexdigest() == FONT_DIGITS[fonts.DIGITS_VERSION]
+    counts = (data.x * 16).to(torch.uint8)
+    assert torch.equal(data.x * 16, counts.to(dtype))
+    assert hashlib.sha256(counts.numpy().tobytes()).hexdigest() == FONT_DIGITS[fonts.DIGITS_VERSION]
+    assert len(data.x.flatten(1).unique(dim=0)) == 2000, "writers repeat themselves"
+    ink = data.x[:, 0] > 0  # lies in the frame of the scans:
+    assert not ink[:, :, [0, 7]].any()  # 20 of 32 columns of pixels hold ink: blocks 1 to 6
+    assert (ink.any(dim=2).sum(dim=1) >= 7).all()  # the ink fills the height
+    assert (ink.any(dim=1).sum(dim=1) >= 5).all()  # and the width
 
 
 def test_cold_and_warm_font_digits_are_equal_and_silent(tmp_path, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cold, warm = font_digits(tmp_path, per_class=20), font_digits(tmp_path, per_class=20)
-    assert torch.equal(cold.x, warm.x)
-    assert torch.equal(cold.y, warm.y)
+    assert torch.equal(cold.x, warm.x) and torch.equal(cold.y, warm.y)
     assert capfd.readouterr() == ("", "")
     assert [path.name for path in tmp_path.iterdir()] == [f"font_digits_20.v{fonts.DIGITS_VERSION}.npz"]
-
-
-def test_font_digits_lie_in_the_frame_of_the_scans(folder):
-    ink = font_digits(folder).x[:, 0] > 0
-    assert not ink[:, :, [0, 7]].any()  # 20 of 32 columns of pixels hold ink: blocks 1 to 6
-    assert (ink.any(dim=2).sum(dim=1) >= 7).all()  # the ink fills the height
-    assert (ink.any(dim=1).sum(dim=1) >= 5).all()  # and the width
-
-
-def test_font_digits_differ_from_each_other(folder):
-    assert len(font_digits(folder).x.flatten(1).unique(dim=0)) == 2000
 
 
 def test_font_digits_are_labelled_right(folder):
@@ -103,8 +83,7 @@ def test_font_digits_are_labelled_right(folder):
     nearest = torch.cdist(data.x.flatten(1), scans.x.flatten(1)).argmin(1)
     right = (scans.y[nearest] == data.y).double()
     assert 0.5 < right.mean() < 0.9
-    for label in range(10):
-        assert right[data.y == label].mean() > 0.25
+    assert all(right[data.y == label].mean() > 0.25 for label in range(10))
 
 
 def test_a_missing_font_is_named():
@@ -121,67 +100,55 @@ def plain(n, thickness=0.0):
     return fonts.draw_writers(n, rng, slant=0, turn=0, stretch=0, warp=0, thickness=(thickness, thickness))
 
 
-def test_the_distance_field_of_a_bar():
+def drawn(fields, n=1, writers=None, side=fonts.CANVAS, **named):
+    """The characters of ``fields`` in turn, by n writers."""
+    which = np.arange(n) % len(fields)
+    return fonts.draw_characters(fields, which, writers or plain(n), side, named.pop("width", side), **named)
+
+
+@pytest.fixture(scope="module")
+def bar():
+    return fonts.distance_field("DejaVuSans", "|")
+
+
+def test_the_distance_field_of_a_bar(bar):
     """Inside "|" the field rises and falls with slope 1 and is symmetric; its zero lines are the outline."""
-    field = fonts.distance_field("DejaVuSans", "|") * fonts.PIXELS_PER_EM
-    row = field[fonts.CANVAS // 2]
-    width = int((row > 0).sum())
-    assert 3 <= width <= 10
-    inside = row[row > 0]
-    assert np.array_equal(inside, inside[::-1])
-    assert np.array_equal(inside, np.minimum(np.arange(width), np.arange(width)[::-1]) + 0.5)
-    outside = row[: int(np.argmax(row > 0))]
+    row = bar[fonts.CANVAS // 2] * fonts.PIXELS_PER_EM
+    inside, outside = row[row > 0], row[: int(np.argmax(row > 0))]
+    steps = np.arange(len(inside))
+    assert 3 <= len(inside) <= 10 and np.array_equal(inside, np.minimum(steps, steps[::-1]) + 0.5)
     assert np.array_equal(outside, -np.arange(len(outside))[::-1] - 0.5)
 
 
-def test_a_writer_who_bends_nothing_writes_the_glyph():
+def test_a_writer_who_bends_nothing_draws_the_glyph():
     field = fonts.distance_field("DejaVuSerif", "5")[None]
-    ink = fonts.draw_characters(field, np.array([0]), plain(1), fonts.CANVAS, fonts.CANVAS)
-    assert np.array_equal(ink[0], field[0] > 0)
-    window = ((-0.75, -0.75), (0, 0.75))
-    left = fonts.draw_characters(field, np.array([0]), plain(1), fonts.CANVAS, fonts.CANVAS // 2, window)
-    assert np.array_equal(left[0], field[0, :, : fonts.CANVAS // 2] > 0)
+    assert np.array_equal(drawn(field), field > 0)
+    half = fonts.CANVAS // 2
+    assert np.array_equal(drawn(field, width=half, window=((-0.75, -0.75), (0, 0.75))), field[:, :, :half] > 0)
 
 
-def test_thickness_moves_the_outline():
+def test_thickness_moves_the_outline_and_slant_the_top_against_the_bottom(bar):
     """A bar grows by t on both sides: its width by 2t."""
-    field = fonts.distance_field("DejaVuSans", "|")[None]
-    widths = [
-        fonts.draw_characters(field, np.array([0]), plain(1, t / fonts.PIXELS_PER_EM), fonts.CANVAS, fonts.CANVAS)[
-            0, 48
-        ].sum()
-        for t in (-1, 0, 1, 3)
-    ]
-    assert np.array_equal(np.diff(widths), [2, 2, 4])
-
-
-def test_slant_moves_the_top_against_the_bottom():
-    field = fonts.distance_field("DejaVuSans", "|")[None]
-    writers = plain(1)._replace(linear=np.array([[[1.0, 0.5], [0.0, 1.0]]]))
-    ink = fonts.draw_characters(field, np.array([0]), writers, 96, 96)[0]
-    top, bottom = (np.flatnonzero(ink[row]).mean() for row in (28, 68))
+    writers = [plain(1, t / fonts.PIXELS_PER_EM) for t in (-1, 0, 1, 3)]
+    assert np.array_equal(np.diff([drawn(bar[None], writers=one)[0, 48].sum() for one in writers]), [2, 2, 4])
+    slanting = plain(1)._replace(linear=np.array([[[1.0, 0.5], [0.0, 1.0]]]))
+    top, bottom = (np.flatnonzero(row).mean() for row in drawn(bar[None], writers=slanting)[0, [28, 68]])
     assert top - bottom == pytest.approx(0.5 * 40, abs=1)
 
 
-def test_each_writer_writes_the_character_asked_for_in_its_own_way():
+def test_each_writer_draws_the_character_asked_for_in_its_own_way():
     fields = np.stack([fonts.distance_field("DejaVuSans", character) for character in "17"])
-    which = np.arange(120) % 2  # more than are drawn in one go
-    writers = fonts.draw_writers(120, np.random.default_rng(1))
-    ink = fonts.draw_characters(fields, which, writers, 24, 24)
-    alone = fonts.draw_characters(fields, which[-1:], fonts.Writers(*(part[-1:] for part in writers)), 24, 24)
-    assert np.array_equal(ink[-1:], alone)
-    assert len(np.unique(ink.reshape(120, -1), axis=0)) == 120
+    writers = fonts.draw_writers(120, np.random.default_rng(1))  # more than are drawn in one go
+    ink = drawn(fields, 120, writers, 24)
+    alone = drawn(fields[1:], 1, fonts.Writers(*(part[-1:] for part in writers)), 24)
+    assert np.array_equal(ink[-1:], alone) and len(np.unique(ink.reshape(120, -1), axis=0)) == 120
 
 
 def test_no_writer_pushes_ink_out_of_the_plane():
     """The strongest writers of many still leave the edge of the drawn plane empty."""
     fields = np.stack([fonts.distance_field(face, "8") for face in fonts.DIGIT_FACES])
-    which = np.arange(1000) % len(fields)
-    ink = fonts.draw_characters(fields, which, fonts.draw_writers(1000, np.random.default_rng(2)), 48, 48)
-    assert ink.any(axis=(1, 2)).all()
-    edge = np.ones((48, 48), dtype=bool)
-    edge[1:-1, 1:-1] = False
-    assert not ink[:, edge].any()
+    ink = drawn(fields, 1000, fonts.draw_writers(1000, np.random.default_rng(2)), 48)
+    assert ink.any(axis=(1, 2)).all() and not np.any(ink & np.pad(np.zeros((46, 46), bool), 1, constant_values=True))
 
 
 def test_ink_box():
@@ -204,27 +171,28 @@ def recover(data):
     return torch.hypot(first, second), torch.atan2(-second, first), residual
 
 
-def test_sinusoids_have_the_shapes_asked_for(dtype):
-    task = sinusoids(shots=5, queries=7)(3, generator())
-    assert isinstance(task, Task)
-    assert task.support.x.shape == task.support.y.shape == (3, 5, 1)
-    assert task.query.x.shape == task.query.y.shape == (3, 7, 1)
-    for part in (*task.support, *task.query):
-        assert part.dtype == dtype
-        assert part.is_contiguous()
+def test_sinusoids_have_the_shapes_asked_for_and_equal_seeds_give_equal_tasks(dtype):
+    one, two, other = (sinusoids(shots=5, queries=7)(4, generator(seed)) for seed in (1, 1, 2))
+    assert isinstance(one, Task)
+    assert one.support.x.shape == one.support.y.shape == (4, 5, 1)
+    assert one.query.x.shape == one.query.y.shape == (4, 7, 1)
+    for left, right, different in zip(*((*task.support, *task.query) for task in (one, two, other)), strict=True):
+        assert left.dtype == dtype and left.is_contiguous()
+        assert torch.equal(left, right) and not torch.equal(left, different)
+    a = 0.1 + 4.9 * torch.rand(4, generator=generator(1), dtype=torch.float64)
+    found, _, _ = recover(Data(*(part.double() for part in one.support)))
+    assert torch.allclose(found, a, atol=1e-3)  # the same tasks in both precisions
+    source = generator(1)
+    again, later = (sinusoids(shots=5, queries=7)(4, source) for _ in range(2))  # a generator goes on
+    assert torch.equal(again.support.x, one.support.x) and not torch.equal(later.support.x, one.support.x)
 
 
-def test_sinusoids_are_waves_of_the_ranges_asked_for():
-    torch.set_default_dtype(torch.float64)
-    try:
-        task = sinusoids()(2000, generator())
-    finally:
-        torch.set_default_dtype(torch.float32)
-    a, phi, residual = recover(task.support)
-    a_query, phi_query, residual_query = recover(task.query)
+@pytest.mark.parametrize("dtype", [torch.float64], indirect=True)
+def test_sinusoids_are_waves_of_the_ranges_asked_for(dtype):
+    task = sinusoids()(2000, generator())
+    (a, phi, residual), (a_query, phi_query, residual_query) = (recover(data) for data in task)
     assert max(residual, residual_query) < 1e-9
-    assert torch.allclose(a, a_query, atol=1e-8)  # one wave for both sets
-    assert torch.allclose(phi, phi_query, atol=1e-7)
+    assert torch.allclose(a, a_query, atol=1e-8) and torch.allclose(phi, phi_query, atol=1e-7)  # one wave for both sets
     for values, low, high in ((a, 0.1, 5.0), (phi, 0.0, math.pi), (task.support.x, -5.0, 5.0)):
         assert low - 1e-7 <= values.min() < low + 0.02 * (high - low)
         assert high - 0.02 * (high - low) < values.max() <= high + 1e-7
@@ -233,34 +201,12 @@ def test_sinusoids_are_waves_of_the_ranges_asked_for():
 
 
 def test_sinusoids_follow_other_ranges():
-    family = sinusoids(shots=20, amplitude=(2, 3), phase=(-0.5, 0.5), x=(0, 1))
-    task = family(50, generator())
+    task = sinusoids(shots=20, amplitude=(2, 3), phase=(-0.5, 0.5), x=(0, 1))(50, generator())
     a, phi, _ = recover(Data(*(part.double() for part in task.support)))
-    assert (a > 2 - 1e-3).all() and (a < 3 + 1e-3).all()
-    assert (phi.abs() < 0.5 + 1e-3).all()
+    assert (a > 2 - 1e-3).all() and (a < 3 + 1e-3).all() and (phi.abs() < 0.5 + 1e-3).all()
     assert (task.query.x >= 0).all() and (task.query.x <= 1).all()
-
-
-def test_a_range_may_be_a_point():
-    task = sinusoids(amplitude=(2, 2), phase=(0, 0))(4, generator())
-    assert torch.allclose(task.support.y, 2 * task.support.x.sin(), atol=1e-5)
-
-
-def test_equal_seeds_give_equal_tasks(dtype):
-    one, two, other = (sinusoids()(4, generator(seed)) for seed in (1, 1, 2))
-    for left, right, different in zip(*((*task.support, *task.query) for task in (one, two, other)), strict=True):
-        assert torch.equal(left, right)
-        assert not torch.equal(left, different)
-    known = generator(1)
-    a = 0.1 + 4.9 * torch.rand(4, generator=known, dtype=torch.float64)
-    found, _, _ = recover(Data(*(part.double() for part in one.support)))
-    assert torch.allclose(found, a, atol=1e-3)  # the same tasks in both precisions
-
-
-def test_a_generator_goes_on():
-    source = generator()
-    family = sinusoids()
-    assert not torch.equal(family(2, source).support.x, family(2, source).support.x)
+    point = sinusoids(amplitude=(2, 2), phase=(0, 0))(4, generator())  # a range may be a point
+    assert torch.allclose(point.support.y, 2 * point.support.x.sin(), atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, -3, 1.5, "5", None])

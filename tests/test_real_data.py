@@ -56,6 +56,14 @@ SMALL = {
     "images_evaluation": ("Kannada/character01", "Angelic/character01"),
 }
 DRAWN = 3
+FILES = {
+    omniglot: "omniglot-py/images_background.zip",
+    cifar10: "cifar-10-batches-py/data_batch_1",
+    mnist: "MNIST/raw/train-images-idx3-ubyte",
+    fashion_mnist: "FashionMNIST/raw/train-images-idx3-ubyte",
+}
+"""Every real data set, and a file of it."""
+each_set = pytest.mark.parametrize("load", FILES, ids=lambda load: load.__name__)
 
 
 @pytest.fixture(autouse=True)
@@ -127,9 +135,11 @@ def refused(kind, words, call, *arguments, **named):
 
 
 @pytest.mark.parametrize("kind", ["zip", "folder"])
-def test_original_files_come_out_reduced_and_split(tmp_path, kind):
+def test_original_files_come_out_reduced_and_split(tmp_path, monkeypatch, cache, kind):
     inks = write_omniglot(tmp_path, kind)
+    found = tree(tmp_path)
     data, said = quietly(omniglot, tmp_path)
+    assert tree(tmp_path) == found and [path.name[:12] for path in cache.iterdir()] == ["omniglot_28_"]
     assert len(said) == 1 and "holds 6 characters; the full set has 1,623" in said[0]
     assert isinstance(data, Alphabets) and data.characters == tuple(sorted(inks))
     assert data.names == ("Angelic", "Gurmukhi", "Hebrew", "Kannada", "Latin")
@@ -144,6 +154,9 @@ def test_original_files_come_out_reduced_and_split(tmp_path, kind):
     assert data.part("validation").characters == ("Hebrew/character01",)
     assert data.part("test").characters == ("Gurmukhi/character42", "Kannada/character01")
     assert data.part("test").names == ("Gurmukhi", "Kannada")
+    monkeypatch.setattr(ours, "_ink", None)  # the second load reads no image
+    warm, said = quietly(omniglot, tmp_path)
+    assert torch.equal(data.x, warm.x) and data.characters == warm.characters and len(said) == 1
 
 
 def test_full_ink_and_none():
@@ -161,17 +174,6 @@ def test_a_folder_comes_before_an_archive_and_they_mix(tmp_path):
     (tmp_path / "omniglot-py" / "images_background.zip").write_bytes(b"not read any more")
     mixed, _ = quietly(omniglot, tmp_path)
     assert torch.equal(whole.x, mixed.x) and mixed.characters == tuple(sorted(inks))
-
-
-def test_the_second_load_reads_no_image(tmp_path, monkeypatch, cache):
-    write_omniglot(tmp_path)
-    cold, _ = quietly(omniglot, tmp_path)
-    (file,) = cache.iterdir()
-    assert file.name.startswith("omniglot_28_")
-    monkeypatch.setattr(ours, "_ink", None)
-    warm, said = quietly(omniglot, tmp_path)
-    assert torch.equal(cold.x, warm.x) and cold.characters == warm.characters and len(said) == 1
-    assert sorted(path.name for path in (tmp_path / "omniglot-py").iterdir()) == [f"{half}.zip" for half in SMALL]
 
 
 @pytest.mark.parametrize("kind", ["zip", "folder"])
@@ -299,71 +301,51 @@ def test_real_handwriting_is_drawn_as_tasks(real):
 # ------------------------------------------------------------------------------ CIFAR-10 and MNIST, small
 
 
-def pickles(images=2, seed=0):
-    """The files of a small CIFAR-10 in its own format: {name: content}, and the images by name."""
-    rng, files, pixels = np.random.default_rng(seed), {}, {}
-    for name in [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]:
-        pixels[name] = rng.integers(0, 256, (images, 3072), dtype=np.uint8)
-        files[name] = pickle.dumps({"data": pixels[name], "labels": list(range(images))}, protocol=2)
-    files["batches.meta"] = pickle.dumps({"label_names": list("abcdefghij")}, protocol=2)
-    return files, pixels
-
-
-def know(monkeypatch, files):
-    """Tell torchvision the MD5 sums of the small files."""
-
-    def md5(name):
-        return hashlib.md5(files[name]).hexdigest()
-
-    monkeypatch.setattr(theirs.CIFAR10, "train_list", [(name, md5(name)) for name in files if name.startswith("data")])
-    monkeypatch.setattr(theirs.CIFAR10, "test_list", [("test_batch", md5("test_batch"))])
-    monkeypatch.setattr(theirs.CIFAR10, "meta", theirs.CIFAR10.meta | {"md5": md5("batches.meta")})
-
-
 def idx(array):
     return bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
 
 
-def idx_files(seed=0):
-    rng, files = np.random.default_rng(seed), {}
-    for part, count in (("train", 5), ("t10k", 3)):
-        files[f"{part}-images-idx3-ubyte"] = idx(rng.integers(0, 256, (count, 28, 28), dtype=np.uint8))
-        files[f"{part}-labels-idx1-ubyte"] = idx(rng.integers(0, 10, count, dtype=np.uint8))
-    return files
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """Writes small data sets in their own formats to tmp_path; {(load, part): (images, labels)}."""
+    rng, expected, folder = np.random.default_rng(0), {}, tmp_path / "cifar-10-batches-py"
+    for part, names in (("training", [f"data_batch_{n}" for n in range(1, 6)]), ("test", ["test_batch"])):
+        x = rng.integers(0, 256, (len(names), 2, 3072), dtype=np.uint8)
+        batches = [pickle.dumps({"data": batch, "labels": [0, 1]}, protocol=2) for batch in x]
+        put(folder, dict(zip(names, batches, strict=True)))
+        expected[cifar10, part] = x.reshape(-1, 3, 32, 32), [0, 1] * len(names)
+    put(folder, {"batches.meta": pickle.dumps({"label_names": list("abcdefghij")}, protocol=2)})
+    md5 = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    monkeypatch.setattr(theirs.CIFAR10, "train_list", sorted(one for one in md5.items() if one[0].startswith("data")))
+    monkeypatch.setattr(theirs.CIFAR10, "test_list", [("test_batch", md5["test_batch"])])
+    monkeypatch.setattr(theirs.CIFAR10, "meta", theirs.CIFAR10.meta | {"md5": md5["batches.meta"]})
+    for load, part, file, count in (
+        *((mnist, "training", "MNIST/raw/train", 5), (mnist, "test", "MNIST/raw/t10k", 3)),
+        *(
+            (fashion_mnist, "training", "FashionMNIST/raw/train", 5),
+            (fashion_mnist, "test", "FashionMNIST/raw/t10k", 3),
+        ),
+    ):
+        x, y = (rng.integers(0, top, shape, dtype=np.uint8) for top, shape in ((256, (count, 28, 28)), (10, count)))
+        put(tmp_path, {f"{file}-images-idx3-ubyte": idx(x), f"{file}-labels-idx1-ubyte": idx(y)})
+        expected[load, part] = x[:, None], y.tolist()
+    return expected
 
 
-@pytest.fixture(params=[torch.float32, torch.float64], ids=str)
-def dtype(request):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_pictures_are_read_in_their_own_format(tmp_path, pictures, dtype):
     before = torch.get_default_dtype()
-    torch.set_default_dtype(request.param)
-    yield request.param
-    torch.set_default_dtype(before)
-
-
-def test_cifar10_is_read_in_its_own_format(tmp_path, monkeypatch, dtype):
-    files, pixels = pickles()
-    know(monkeypatch, files)
-    put(tmp_path / "cifar-10-batches-py", files)
-    data = cifar10(tmp_path)
-    assert isinstance(data, Data) and data.x.shape == (10, 3, 32, 32) and data.x.dtype == dtype
-    assert data.y.tolist() == [0, 1] * 5 and data.y.dtype == torch.int64
-    expected = np.concatenate([pixels[f"data_batch_{number}"] for number in range(1, 6)]).reshape(10, 3, 32, 32)
-    assert np.array_equal((data.x * 255).round().to(torch.uint8).numpy(), expected)
-    assert 0 <= data.x.min() < data.x.max() <= 1
-    test = cifar10(tmp_path, part="test")
-    assert np.array_equal((test.x * 255).round().numpy().reshape(2, -1), pixels["test_batch"])
-
-
-@pytest.mark.parametrize(("load", "name"), [(mnist, "MNIST"), (fashion_mnist, "FashionMNIST")])
-def test_idx_files_are_read(tmp_path, dtype, load, name):
-    files = idx_files()
-    put(tmp_path / name / "raw", files)
-    for part, file, count in (("training", "train", 5), ("test", "t10k", 3)):
-        data = load(tmp_path, part)
-        assert data.x.shape == (count, 1, 28, 28) and data.x.dtype == dtype
-        expected = np.frombuffer(files[f"{file}-images-idx3-ubyte"][16:], dtype=np.uint8)
-        assert np.array_equal((data.x * 255).round().numpy().ravel(), expected)
-        assert data.y.tolist() == list(files[f"{file}-labels-idx1-ubyte"][8:])
+    torch.set_default_dtype(dtype)
+    try:
+        found = {(load, part): load(tmp_path, part) for load, part in pictures}
+        found |= {(load, "training"): load(tmp_path) for load, _ in pictures}
+    finally:
+        torch.set_default_dtype(before)
+    for which, (x, y) in pictures.items():
+        data = found[which]
+        assert isinstance(data, Data) and (data.x.dtype, data.y.dtype) == (dtype, torch.int64)
+        assert data.x.shape == x.shape and data.x.is_contiguous() and 0 <= data.x.min() < data.x.max() <= 1
+        assert np.array_equal((data.x * 255).round().to(torch.uint8).numpy(), x) and data.y.tolist() == y
 
 
 @pytest.mark.parametrize("load", [cifar10, mnist, fashion_mnist], ids=lambda load: load.__name__)
@@ -373,32 +355,28 @@ def test_an_unknown_part_is_refused(tmp_path, load, part):
         load(tmp_path, part)
 
 
-def test_an_altered_pickle_is_named_and_not_unpickled(tmp_path, monkeypatch):
-    files, _ = pickles()
-    know(monkeypatch, files)
-    files["data_batch_3"] = b"cos\nabort\n(tR."  # would end this process
-    put(tmp_path / "cifar-10-batches-py", files)
-    path = tmp_path / "cifar-10-batches-py" / "data_batch_3"
-    refused(DamagedData, (path, "MD5", "download=True"), cifar10, tmp_path)
+ENDS_THIS_PROCESS = b"cos\nabort\n(tR."  # where it is unpickled
+IMAGES, LABELS = "is not a whole idx file of 3 axes", "is not a whole idx file of 1 axis"
 
 
 @pytest.mark.parametrize(
-    ("file", "change", "words"),
+    ("load", "file", "change", "words"),
     [
-        ("train-images-idx3-ubyte", lambda c: c[:-1], "is not a whole idx file of 3 axes"),
-        ("train-images-idx3-ubyte", lambda c: c + b"\0", "is not a whole idx file of 3 axes"),
-        ("train-images-idx3-ubyte", lambda c: c[:2] + b"\x0d" + c[3:], "is not a whole idx file of 3 axes"),
-        ("train-images-idx3-ubyte", lambda c: idx(np.zeros(5, dtype=np.uint8)), "is not a whole idx file of 3 axes"),
-        ("t10k-labels-idx1-ubyte", lambda c: b"", "is not a whole idx file of 1 axis"),
-        ("t10k-labels-idx1-ubyte", lambda c: gzip.compress(c), "is not a whole idx file of 1 axis"),
-        ("train-labels-idx1-ubyte", lambda c: idx(np.zeros(4, dtype=np.uint8)), "has 4 labels beside 5 images"),
-        ("t10k-labels-idx1-ubyte", lambda c: idx(np.zeros(5, dtype=np.uint8)), "has 5 labels beside 3 images"),
+        (cifar10, "cifar-10-batches-py/data_batch_3", lambda c: ENDS_THIS_PROCESS, "MD5"),
+        (mnist, "MNIST/raw/train-images-idx3-ubyte", lambda c: c[:-1], IMAGES),
+        (mnist, "MNIST/raw/train-images-idx3-ubyte", lambda c: c + b"\0", IMAGES),
+        (mnist, "MNIST/raw/train-images-idx3-ubyte", lambda c: c[:2] + b"\x0d" + c[3:], IMAGES),  # says it holds floats
+        (mnist, "MNIST/raw/train-images-idx3-ubyte", lambda c: idx(np.zeros(5, dtype=np.uint8)), IMAGES),
+        (mnist, "MNIST/raw/t10k-labels-idx1-ubyte", lambda c: b"", LABELS),
+        (fashion_mnist, "FashionMNIST/raw/t10k-labels-idx1-ubyte", gzip.compress, LABELS),
+        (mnist, "MNIST/raw/train-labels-idx1-ubyte", lambda c: idx(np.zeros(4, np.uint8)), "4 labels beside 5 images"),
+        (mnist, "MNIST/raw/t10k-labels-idx1-ubyte", lambda c: idx(np.zeros(5, np.uint8)), "5 labels beside 3 images"),
     ],
 )
-def test_damaged_idx_files_are_named(tmp_path, file, change, words):
-    files = idx_files()
-    put(tmp_path / "MNIST" / "raw", files | {file: change(files[file])})
-    refused(DamagedData, (tmp_path / "MNIST" / "raw" / file, words), mnist, tmp_path)
+def test_damaged_files_are_named_and_not_read(tmp_path, pictures, load, file, change, words):
+    path = tmp_path / file
+    path.write_bytes(change(path.read_bytes()))
+    refused(DamagedData, (path, words, "download=True"), load, tmp_path)
 
 
 # ------------------------------------------------------------------------------ downloads
@@ -434,49 +412,30 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(tmp_path, monkeypatch, pictures):
     """Small archives of all data sets, served from this machine; torchvision is told where, and their MD5 sums."""
     served = tmp_path / "served"
-    served.mkdir()
+    write_omniglot(tmp_path)
+    put(served, {f"{half}.zip": (tmp_path / "omniglot-py" / f"{half}.zip").read_bytes() for half in SMALL})
+    put(served, {f"{p.name}.gz": gzip.compress(p.read_bytes()) for p in (tmp_path / "MNIST" / "raw").iterdir()})
+    with tarfile.open(served / "cifar.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "cifar-10-batches-py", "cifar-10-batches-py")
+    md5 = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in served.iterdir()}
     monkeypatch.setenv("no_proxy", "*")
     with Server(("127.0.0.1", 0), lambda *a: Handler(*a, directory=str(served))) as server:
         server.released = threading.Event()
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
-
-        def md5(name):
-            return hashlib.md5((served / name).read_bytes()).hexdigest()
-
-        files, _ = pickles()
-        know(monkeypatch, files)
-        put(tmp_path / "made" / "cifar-10-batches-py", files)
-        with tarfile.open(served / "cifar.tar.gz", "w:gz") as archive:
-            archive.add(tmp_path / "made" / "cifar-10-batches-py", "cifar-10-batches-py")
         monkeypatch.setattr(theirs.CIFAR10, "url", f"{url}/cifar.tar.gz")
-        monkeypatch.setattr(theirs.CIFAR10, "tgz_md5", md5("cifar.tar.gz"))
-        put(served, {f"{name}.gz": gzip.compress(content) for name, content in idx_files().items()})
+        monkeypatch.setattr(theirs.CIFAR10, "tgz_md5", md5["cifar.tar.gz"])
         for kind in (theirs.MNIST, theirs.FashionMNIST):
             monkeypatch.setattr(kind, "mirrors", [f"{url}/"])
-            monkeypatch.setattr(kind, "resources", [(name, md5(name)) for name, _ in kind.resources])
-        write_omniglot(tmp_path / "made")
-        for half in SMALL:
-            shutil.copy(tmp_path / "made" / "omniglot-py" / f"{half}.zip", served)
+            monkeypatch.setattr(kind, "resources", [(name, md5[name]) for name, _ in kind.resources])
         monkeypatch.setattr(theirs.Omniglot, "download_url_prefix", url)
-        monkeypatch.setattr(theirs.Omniglot, "zips_md5", {half: md5(f"{half}.zip") for half in SMALL})
-        server.url = url
+        monkeypatch.setattr(theirs.Omniglot, "zips_md5", {half: md5[f"{half}.zip"] for half in SMALL})
         yield server
         server.released.set()
         server.shutdown()
-
-
-FILES = {
-    omniglot: "omniglot-py/images_background.zip",
-    cifar10: "cifar-10-batches-py/data_batch_1",
-    mnist: "MNIST/raw/train-images-idx3-ubyte",
-    fashion_mnist: "FashionMNIST/raw/train-images-idx3-ubyte",
-}
-"""Every real data set, and a file of it."""
-each_set = pytest.mark.parametrize("load", FILES, ids=lambda load: load.__name__)
 
 
 @pytest.mark.parametrize("load", [*FILES, digits, font_digits, font_alphabets], ids=lambda load: load.__name__)

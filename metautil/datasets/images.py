@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from metautil.datasets.sources import DamagedData, NotThere, damaged, fetch, not_there, place
+from metautil.datasets.cache import data_root
+from metautil.datasets.sources import DamagedData, NotThere, damaged, fetch, not_there
 from metautil.tasks import Data
 
 PARTS = ("training", "test")
@@ -75,7 +76,7 @@ def _load(name: str, kind: Any, below: str, folder: str | os.PathLike | None, pa
     """One part of a torchvision data set ``kind``, whose files lie ``below`` the folder for data sets."""
     if part not in PARTS:
         raise ValueError(f"part = {part!r}; {name} has the parts {', '.join(map(repr, PARTS))}.")
-    root, check = place(folder), _check_pickles if name == "cifar10" else _check_idx
+    root, check = Path(folder or data_root()).expanduser(), _check_pickles if name == "cifar10" else _check_idx
     try:
         check(name, kind, root, below)
     except (NotThere, DamagedData):

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from metautil.datasets.cache import cached, watched
-from metautil.datasets.sources import DamagedData, NotThere, damaged, fetch, not_there, place
+from metautil.datasets.cache import cached, data_root, watched
+from metautil.datasets.sources import DamagedData, NotThere, damaged, fetch, not_there
 from metautil.tasks import Alphabets
 
 FOLDER = "omniglot-py"
@@ -85,7 +85,7 @@ def omniglot(folder: str | os.PathLike | None = None, download: bool = False) ->
     DownloadFailed
         If the download breaks off or cannot be written. The next call begins anew.
     """
-    root = place(folder)
+    root = Path(folder or data_root()).expanduser()
     try:
         name, drawings = _found(root)
         arrays = cached(name, VERSION, lambda: _images(drawings))

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from metautil.datasets.cache import data_root, reason
+from metautil.datasets.cache import reason
 
 SILENCE = 60  # seconds without a byte, after which a download has broken off
 
@@ -25,11 +25,6 @@ class DamagedData(RuntimeError):
 
 class DownloadFailed(OSError):
     """A download did not end well. Nothing half-written is left, and the same call tries again."""
-
-
-def place(folder: str | os.PathLike | None) -> Path:
-    """``folder``, or `data_root()` where none is given."""
-    return data_root() if folder is None else Path(folder).expanduser()
 
 
 def not_there(name: str, root: Path, missing: str) -> NotThere:
