@@ -4,21 +4,23 @@
 
 PYTHON ?= python3
 TORCH ?=
+# A Python that is named must be the one in .venv; the machine's own leaves there which one it is.
+KEEP_PYTHON := $(if $(filter file,$(origin PYTHON)),--keep-python)
 N ?=
+NAME =
 FORCE ?=
 export PORT NO_BROWSER
 
 VENV_PYTHON := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help lab test course notebooks lesson benchmarks verify-results lint clean setup-lab setup-test check-python
+.PHONY: help lab check test deep proof course notebooks lesson new benchmarks verify-results lint wheels clean
+.PHONY: setup-lab setup-test check-python
 
 # The one place for pytest's options; METAUTIL_PYTEST adds some (for example "-x"). The order of the files is conftest.py's, the
 # longest first; xdist's own would begin with those of the most tests, however short.
-PYTEST = $(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout 180 \
-	--nbval-sanitize-with tests/nbval_sanitize.cfg $(METAUTIL_PYTEST)
-# Another machine's arithmetic: one thread, and none of the newer vector instructions.
-OTHER_MACHINE = OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2
+PYTEST = $(VENV_PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval --nbval-current-env \
+	--nbval-cell-timeout 180 $(METAUTIL_PYTEST)
 
 help:  ## list these commands
 	@echo "Everything Is a Mapping. Commands:"
@@ -28,14 +30,22 @@ help:  ## list these commands
 lab: setup-lab  ## install what is missing, then open JupyterLab at lesson 00 (PORT=, NO_BROWSER=1)
 	@$(VENV_PYTHON) -m tools.lab
 
-# The second run takes the solved notebooks alone: they hold every cell and output of the students', but for the stubs of
-# the exercises, which say that nothing was attempted (tests/test_lessons.py::test_versions_differ_in_exercises_alone).
-test: setup-test  ## run every test, and every lesson once more with another machine's arithmetic
+check: setup-test  ## the tests that take under a minute, without notebooks
+	@$(PYTEST) -m "not slow and not deep" tests lessons benchmarks
+
+# Of the students' notebooks tests/test_stubs.py runs what differs from the solved ones.
+test: setup-test  ## run the tests, and every solved notebook against its saved outputs
+	@$(PYTEST) -m "not deep" tests lessons benchmarks notebooks/solutions
+
+deep: setup-test  ## what is wide: rounding noise, figures in another order, all sliders, the browser, mutants
 	@failed=0; \
-	$(PYTEST) tests notebooks || failed=1; \
-	echo "All solved notebooks again, with another machine's arithmetic:"; \
-	$(OTHER_MACHINE) $(PYTEST) notebooks/solutions || failed=1; \
+	$(PYTEST) -m deep tests lessons benchmarks || failed=1; \
+	$(VENV_PYTHON) -m tools.noise || failed=1; \
+	$(VENV_PYTHON) -m tools.proof --status; \
 	exit $$failed
+
+proof: setup-test  ## what takes hours; its record is stored with the commit that it covers
+	@$(VENV_PYTHON) -m tools.proof
 
 course: setup-lab  ## run all notebooks without a browser: time, memory, ok or failed
 	@$(VENV_PYTHON) -m tools.course
@@ -47,14 +57,21 @@ lesson: setup-test  ## build one lesson and preview it: make lesson N=03
 	@test -n "$(N)" || { echo "Which lesson? For example: make lesson N=03"; exit 1; }
 	@$(VENV_PYTHON) -m tools.build --only "$(N)" --preview
 
+new: setup-test  ## lay the folder of a new lesson, whole and small: make new N=08 NAME=heuristics
+	@$(VENV_PYTHON) -m tools.new "$(N)" "$(NAME)"
+
 benchmarks: setup-test  ## measure again what the lessons quote (hours on a small machine)
 	@$(VENV_PYTHON) -m benchmarks.run
 
 verify-results: setup-test  ## recompute one randomly chosen seed of every stored result
 	@$(VENV_PYTHON) -m benchmarks.verify
 
-lint: setup-test  ## check the style of the code
+lint: setup-test  ## check the style of the code; warn of words in lessons that sound impatient
 	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m tools.lint_lessons
+
+wheels: setup-test  ## build metautil and metautil-course, for hosted notebooks, in dist/
+	@$(VENV_PYTHON) -m tools.wheels
 
 clean:  ## remove what tests and builds left behind (.venv and the notebooks stay)
 	@rm -rf .pytest_cache .ruff_cache .hypothesis .benchmarks build dist *.egg-info
@@ -62,10 +79,10 @@ clean:  ## remove what tests and builds left behind (.venv and the notebooks sta
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +
 
 setup-lab: check-python
-	@"$(PYTHON)" tools/setup.py --extra lab --torch "$(TORCH)"
+	@"$(PYTHON)" tools/setup.py --extra lab --torch "$(TORCH)" $(KEEP_PYTHON)
 
 setup-test: check-python
-	@"$(PYTHON)" tools/setup.py --extra test --torch "$(TORCH)"
+	@"$(PYTHON)" tools/setup.py --extra test --torch "$(TORCH)" $(KEEP_PYTHON)
 
 check-python:
 	@command -v "$(PYTHON)" >/dev/null || { \

@@ -25,6 +25,16 @@ LONGEST = ("test_browser.py", "test_sweeps.py", "test_mutants.py")
 """Files that take minutes. One begun last would run on one processor while the others have nothing left to do."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Notebooks are compared with bars as `tools.build` has saved them; all else sees the usual bars."""
+    os.environ.pop("TQDM_BAR_FORMAT", None)
+    if item.path.suffix == ".ipynb":
+        from tools.running import SAVED_BARS
+
+        os.environ.update(SAVED_BARS)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, then the notebooks, then all others: so the processors end at about the same time."""
 

@@ -35,8 +35,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from benchmarks.episodes import alone, peak
 from metautil.datasets import NotThere, sinusoids
+from metautil.fast import conv4
 from metautil.learners import fomaml, maml
-from metautil.models import Model, conv4, mlp
+from metautil.models import Model, mlp
 from metautil.risks import cross_entropy
 from metautil.tasks import Data, Task
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 from functools import cache
 
 import torch
+from torch import Tensor
 
 import metautil
 from metautil.datasets import digits, font_digits
-from metautil.models import small_cnn
-from metautil.risks import MetaLoss, TaskLoss, cross_entropy
-from metautil.tasks import split_per_class
-from metautil.training import MetaLearner, accuracy, minibatches, train_epoch
-from metautil.updates import momentum
+from metautil.joint import MetaLearner, MetaLoss, TaskLoss
+from metautil.models import Model, small_cnn
+from metautil.risks import Loss, cross_entropy
+from metautil.tasks import Data, Task, split_per_class
+from metautil.training import accuracy, minibatches, train_epoch
+from metautil.updates import UpdateRule, momentum
 
 LAMS = (0, 0.01, 0.1, 0.3, 1, 3, 10, 30)
 CHOSEN = "λ chosen on validation scans"
@@ -31,27 +33,40 @@ SETTINGS = {f"λ={lam}": (lam, 1.0, EPOCHS) for lam in LAMS} | {
 CASES = dict.fromkeys([*SETTINGS, CHOSEN], 20)
 
 
-@cache
-def train(case: str, seed: int) -> dict[str, float]:
-    """Accuracies of one network, as fractions: on T (test scans), on validation scans, on held-out font digits."""
-    lam, share, epochs = SETTINGS[case]
+def trained(
+    seed: int, rule: UpdateRule, loss: Loss = cross_entropy, lam: float = 1.0, epochs: int = EPOCHS, head: float = 1.0
+) -> tuple[Model, Tensor, Data, Task]:
+    """One network, its head ``head`` times what is drawn at the start; held-out font digits; validation and test scans."""
     generator = metautil.begin(seed)
     D = split_per_class(font_digits(), shots=160, generator=generator)
     T = split_per_class(digits(), shots=2, generator=generator)
     validation = split_per_class(T.query, shots=10, generator=generator)
-    model, rule = small_cnn(channels=(8, 16)), momentum(eta=ETA * share, beta=0.9)
-
-    objective = MetaLearner(MetaLoss(model, cross_entropy), TaskLoss(model, cross_entropy, T.support), lam)
+    model = small_cnn(channels=(8, 16))
+    objective = MetaLearner(MetaLoss(model, loss), TaskLoss(model, loss, T.support), lam)
     own = torch.Generator().manual_seed(seed)
     theta = model.init(own)
+    of_head = sum(torch.Size(shape).numel() for weight, shape in model.shapes.items() if weight.startswith("head"))
+    theta[-of_head:] *= head
     state = rule.init(theta)
     for _ in range(epochs):
         theta, state, _ = train_epoch(objective, theta, rule, state, minibatches(D.support, BATCH, own))
+    return model, theta, D.query, validation
+
+
+def accuracies(model: Model, theta: Tensor, held_out: Data, scans: Task) -> dict[str, float]:
+    """Accuracies of one network, as fractions: on T (test scans), on validation scans, on held-out font digits."""
     return {
-        "accuracy_T": accuracy(model, theta, validation.query),
-        "accuracy_validation": accuracy(model, theta, validation.support),
-        "accuracy_D": accuracy(model, theta, D.query),
+        "accuracy_T": accuracy(model, theta, scans.query),
+        "accuracy_validation": accuracy(model, theta, scans.support),
+        "accuracy_D": accuracy(model, theta, held_out),
     }
+
+
+@cache
+def train(case: str, seed: int) -> dict[str, float]:
+    """Accuracies of the network of one case."""
+    lam, share, epochs = SETTINGS[case]
+    return accuracies(*trained(seed, momentum(eta=ETA * share, beta=0.9), lam=lam, epochs=epochs))
 
 
 def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:

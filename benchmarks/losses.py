@@ -11,13 +11,8 @@ from functools import cache
 
 import torch
 
-import metautil
-from benchmarks.lambda_sweep import BATCH, EPOCHS
-from metautil.datasets import digits, font_digits
-from metautil.models import small_cnn
-from metautil.risks import MetaLoss, TaskLoss, cross_entropy, half_squared_error_of_classes
-from metautil.tasks import split_per_class
-from metautil.training import MetaLearner, accuracy, minibatches, train_epoch
+from benchmarks.lambda_sweep import accuracies, trained
+from metautil.risks import cross_entropy, half_squared_error_of_classes
 from metautil.updates import momentum
 
 LOSSES = {"cross-entropy": cross_entropy, "squared error": half_squared_error_of_classes}
@@ -28,7 +23,6 @@ FIXED = ", η=0.05"
 
 CASES = {f"{loss}, {start}": 10 for loss in LOSSES for start in STARTS}
 CASES |= {f"{loss}, head at zero{FIXED}": 10 for loss in LOSSES}
-LAM = 1.0
 
 
 @cache
@@ -37,30 +31,13 @@ def train(case: str, eta: float, seed: int) -> dict[str, float]:
 
     Where training diverged, all accuracies are 0.1, which guessing would reach.
     """
-    generator = metautil.begin(seed)
     name, _, begin = case.partition(", ")
-    D = split_per_class(font_digits(), shots=160, generator=generator)
-    T = split_per_class(digits(), shots=2, generator=generator)
-    validation = split_per_class(T.query, shots=10, generator=generator)
-    model, rule, loss = small_cnn(channels=(8, 16)), momentum(eta, beta=0.9), LOSSES[name]
-    objective = MetaLearner(MetaLoss(model, loss), TaskLoss(model, loss, T.support), LAM)
-    own = torch.Generator().manual_seed(seed)
-    theta = model.init(own)
-    head = sum(torch.Size(shape).numel() for weight, shape in model.shapes.items() if weight.startswith("head"))
-    theta[-head:] *= STARTS[begin]
-    state = rule.init(theta)
     try:
-        for _ in range(EPOCHS):
-            theta, state, _ = train_epoch(objective, theta, rule, state, minibatches(D.support, BATCH, own))
+        model, theta, held_out, scans = trained(seed, momentum(eta, beta=0.9), LOSSES[name], head=STARTS[begin])
     except FloatingPointError:
         return dict.fromkeys(("accuracy_T", "accuracy_validation", "accuracy_D"), 0.1) | {"alive": 0.0}
-    features = model.features(model.unpack(theta), torch.cat([D.query.x, validation.query.x]))
-    return {
-        "accuracy_T": accuracy(model, theta, validation.query),
-        "accuracy_validation": accuracy(model, theta, validation.support),
-        "accuracy_D": accuracy(model, theta, D.query),
-        "alive": (features > 0).any(0).double().mean().item(),
-    }
+    features = model.features(model.unpack(theta), torch.cat([held_out.x, scans.query.x]))
+    return accuracies(model, theta, held_out, scans) | {"alive": (features > 0).any(0).double().mean().item()}
 
 
 def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:

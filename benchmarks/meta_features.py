@@ -16,6 +16,7 @@ from torch import Tensor
 
 import metautil
 from benchmarks.few_shot import pretrained
+from benchmarks.ways_shots import drawn
 from metautil.datasets import font_alphabets, sinusoids
 from metautil.learners import (
     Learner,
@@ -34,7 +35,7 @@ from metautil.similarity import linear_cka
 from metautil.tasks import Data, Task, few_shot_tasks
 from metautil.updates import adam
 
-WAYS, QUERIES, TASKS, AT_ONCE = 5, 10, 400, 20
+WAYS, QUERIES, TASKS = 5, 10, 400
 CHANNELS, SIDE = (8, 16, 32), 28
 META_STEPS, META_TASKS, META_QUERIES, META_RULE = 800, 8, 5, adam(0.002)
 ALPHA, INNER_STEPS, MOST = 0.1, 3, 10
@@ -92,8 +93,7 @@ def features_of(name: str, seed: int) -> tuple[Model, Tensor]:
 def tasks_of(part: str, shots: int, seed: int, count: int) -> list[Task]:
     """Tasks of one part of the alphabets, a few at a time."""
     own = torch.Generator().manual_seed(1000 + seed)
-    family = few_shot_tasks(font_alphabets().part(part), WAYS, shots, QUERIES)
-    return [family(AT_ONCE, own) for _ in range(count // AT_ONCE)]
+    return drawn(font_alphabets().part(part), WAYS, shots, own, count, QUERIES)
 
 
 def accuracy(learner: Learner, phi: Tensor, batches: list[Task]) -> float:

@@ -43,8 +43,9 @@ import metautil
 from metautil import checkpoints
 from metautil.datasets import font_alphabets, omniglot
 from metautil.datasets.cache import cache_root
+from metautil.fast import conv4
 from metautil.learners import Learner, maml, meta_step, prototypes
-from metautil.models import Model, conv4, embedding
+from metautil.models import Model, embedding
 from metautil.risks import cross_entropy
 from metautil.tasks import Alphabets, Data, Task, TaskFamily, few_shot_tasks, rotations
 from metautil.updates import adam
@@ -153,14 +154,13 @@ def learner_of(name: str, ways: int, alpha: float = ADAPTING[0], steps: int = AD
     return prototypes(embedding(model)) if name == "prototypes" else maml(model, cross_entropy, alpha, steps)
 
 
-def start(name: str, ways: int, generator: torch.Generator) -> Tensor:
-    """φ before training: as drawn, but for the gain of the last block, and a head of zeros."""
-    model = conv4(ways, CHANNELS[name])
+def start(model: Model, generator: torch.Generator, gain: float = 1.0) -> Tensor:
+    """θ of a Conv4 before training: as drawn, but for the gain of the last block, and a head of zeros."""
     theta = model.init(generator)
     weights = model.unpack(theta)  # views
-    weights["4.gain"].fill_(GAIN[name])
+    weights["4.gain"].fill_(gain)
     weights["head.weight"].zero_()
-    return theta[: embedding(model).size] if name == "prototypes" else theta
+    return theta
 
 
 def shared_out(learner: Learner, pool: ThreadPoolExecutor) -> Learner:
@@ -181,7 +181,10 @@ def trained(name: str, seed: int) -> tuple[Tensor, float]:
     generator = torch.Generator().manual_seed(seed)
     path = cache_root() / "omniglot runs" / f"{name}, seed {seed}.pt"
     experiment = {"training": repr(training), "seed": seed}
-    phi = start(training.learner, training.ways, generator)
+    model = conv4(training.ways, CHANNELS[training.learner])
+    phi = start(model, generator, GAIN[training.learner])
+    if training.learner == "prototypes":
+        phi = phi[: embedding(model).size]
     run = {"step": 0, "phi": phi, "state": adam(1.0).init(phi), "cost": 0.0}
     if path.exists():
         run = checkpoints.load(path, experiment)

@@ -14,7 +14,8 @@ from types import ModuleType
 
 from tqdm import tqdm
 
-from benchmarks.store import RESULTS, Store
+from benchmarks.store import Store
+from lessons.shared.results import FOLDER
 from metautil.datasets import NotThere
 
 
@@ -23,12 +24,12 @@ def benchmarks() -> dict[str, ModuleType]:
     modules = {
         name: importlib.import_module(f"benchmarks.{name}")
         for _, name, _ in pkgutil.iter_modules([str(Path(__file__).parent)])
-        if name not in ("store", "run", "verify")
+        if name not in ("store", "run", "verify") and not name.startswith("test_")
     }
     return {name: module for name, module in modules.items() if hasattr(module, "CASES")}
 
 
-def run(name: str, module: ModuleType, folder: Path = RESULTS) -> int:
+def run(name: str, module: ModuleType, folder: Path = FOLDER) -> int:
     """Measure what is missing of one benchmark; return how many seeds were run.
 
     A case whose data set is not on this machine is named and left out; what is stored of it stays.

@@ -1,9 +1,4 @@
-"""Stored results: one JSON file a benchmark, written row by row, read by lessons.
-
-A file is ``{"name", "date", "machine", "versions", "rows": [{"case", "metric", "unit", "seeds", "mean", "interval"}]}``.
-``seeds`` holds one value per seed, seed k at position k. Accuracies are fractions; speeds are ratios whose reference the
-case names. ``interval`` is the 95% interval of the mean over seeds (null while there is one seed).
-"""
+"""Writer of stored results, row by row, and their quotations; the format is that of `lessons.shared.results`."""
 
 from __future__ import annotations
 
@@ -12,14 +7,23 @@ import json
 import os
 import platform
 import statistics
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from lessons.shared.results import FOLDER, rows_of
+from metautil import files
 from metautil.statistics import mean_interval
 
-RESULTS = Path(__file__).parent / "results"
-UNITS = ("fraction", "ratio", "ms", "s", "1/s", "MB", "number")
+UNITS = {
+    "fraction": (100, "%", 1),
+    "ratio": (1, "×", 2),
+    "ms": (1, " ms", 0),
+    "s": (1, " s", 1),
+    "1/s": (1, " per second", 0),
+    "MB": (1, " MB", 0),
+    "number": (1, "", 3),
+}
+"""What values are quoted in: their factor, what follows them, and the digits after the point."""
 
 
 class Store:
@@ -33,17 +37,10 @@ class Store:
         Where results live.
     """
 
-    def __init__(self, name: str, folder: Path = RESULTS) -> None:
+    def __init__(self, name: str, folder: Path = FOLDER) -> None:
         self.name = name
         self.path = folder / f"{name}.json"
-        self.rows: list[dict] = []
-        if self.path.exists():
-            try:
-                self.rows = json.loads(self.path.read_text(encoding="utf-8"))["rows"]
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"{self.path} is not a results file ({error}). Restore it with git, or delete it to measure anew."
-                ) from error
+        self.rows: list[dict] = rows_of(self.path) if self.path.exists() else []
 
     def row(self, case: str, metric: str) -> dict | None:
         """The row of ``case`` and ``metric``, or None."""
@@ -54,7 +51,7 @@ class Store:
         return min((len(row["seeds"]) for row in self.rows if row["case"] == case), default=0)
 
     def record(self, case: str, seed: int, values: dict[str, tuple[float, str]]) -> None:
-        """Add one seed's values and write the file (to a temporary name, then renamed).
+        """Add one seed's values and write the file, in one step.
 
         Parameters
         ----------
@@ -74,7 +71,7 @@ class Store:
             raise ValueError(f"{self.name}, case {case!r}: seed {seed} given, seed {self.seeds_done(case)} is next.")
         for metric, (_, unit) in values.items():
             if unit not in UNITS:
-                raise ValueError(f"Unit {unit!r} of metric {metric!r} is unknown; one of {UNITS} is expected.")
+                raise ValueError(f"Unit {unit!r} of metric {metric!r} is unknown; one of {tuple(UNITS)} is expected.")
         for metric, (value, unit) in values.items():
             row = self.row(case, metric)
             if row is None:
@@ -96,20 +93,10 @@ class Store:
             | {package: version(package) for package in ("torch", "numpy", "scikit-learn", "matplotlib")},
             "rows": self.rows,
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.name}-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1, ensure_ascii=False)
-                file.write("\n")
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, self.path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        files.write(self.path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def quote(key: str, folder: Path = RESULTS) -> str:
+def quote(key: str, folder: Path = FOLDER) -> str:
     """Text of a stored number for a lesson's ``{{file.case.metric}}``: mean, half-width of the interval, unit.
 
     Parameters
@@ -138,15 +125,7 @@ def quote(key: str, folder: Path = RESULTS) -> str:
         raise KeyError(
             f"{key}:{form}: the form after the colon is 'mean', 'median', 'count', 'points' (of fractions) or nothing."
         )
-    scale, suffix, digits = {
-        "fraction": (100, "%", 1),
-        "ratio": (1, "×", 2),
-        "ms": (1, " ms", 0),
-        "s": (1, " s", 1),
-        "1/s": (1, " per second", 0),
-        "MB": (1, " MB", 0),
-        "number": (1, "", 3),
-    }[row["unit"]]
+    scale, suffix, digits = UNITS[row["unit"]]
     if form == "points":
         suffix = " points"
     value = statistics.median(row["seeds"]) if form == "median" else row["mean"]

@@ -24,9 +24,9 @@ from benchmarks.ways_shots import (
     compared,
     drawn,
     features,
-    inner_loop,
     inner_path,
     mean_accuracies,
+    start_and_sizes,
 )
 from metautil.datasets import font_alphabets
 from metautil.learners import Predictor
@@ -93,7 +93,7 @@ def path_of(name: str, seed: int) -> Callable[[Data], Sequence[Predictor]]:
         return nearest
     if name == PROTOTYPES:
         return partial(seeing, features(PROTOTYPES, seed))
-    return partial(inner_path, *inner_loop(name, WAYS, seed), WAYS, (TESTING[name].steps,))
+    return partial(inner_path, *start_and_sizes(name, WAYS, seed), WAYS, (TESTING[name].steps,))
 
 
 def seeing(look: Callable[[Tensor], Tensor], support: Data) -> Sequence[Predictor]:

@@ -24,11 +24,12 @@ import torch
 from torch import Tensor
 
 import metautil
-from benchmarks.omniglot import GAIN, REFERENCE, given_features
-from benchmarks.ways_shots import PROTOTYPES, drawn, mean_accuracies, meta_descended, start
+from benchmarks.omniglot import GAIN, REFERENCE, given_features, start
+from benchmarks.ways_shots import PROTOTYPES, drawn, mean_accuracies, meta_descended
 from metautil.datasets import font_alphabets
+from metautil.fast import conv4
 from metautil.learners import prototypes
-from metautil.models import conv4, embedding
+from metautil.models import embedding
 from metautil.tasks import Alphabets, Data, few_shot_tasks, rotations
 
 COUNTS = (10, 30, 100, 300, 868)  # the last: all

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks.run import benchmarks
-from benchmarks.store import RESULTS, Store
+from benchmarks.store import Store
+from lessons.shared.results import FOLDER
 from metautil.datasets import NotThere
 
 FACTOR = {"fraction": 1.001, "number": 1.001, "ratio": 1.5, "MB": 1.5, "ms": 3.0, "s": 3.0, "1/s": 3.0}
@@ -27,7 +28,7 @@ def agrees(stored: float, measured: float, unit: str) -> bool:
     return stored * measured > 0 and high / low <= FACTOR[unit]  # a difference may be negative
 
 
-def verify(name: str, module: ModuleType, choice: random.Random, folder: Path = RESULTS) -> list[str]:
+def verify(name: str, module: ModuleType, choice: random.Random, folder: Path = FOLDER) -> list[str]:
     """Recompute one seed of one file; return a line for every value that does not come out as stored.
 
     A case whose data set is not on this machine is named and another one taken.
@@ -61,7 +62,7 @@ def main() -> None:
     choice = random.Random(parser.parse_args().seed)
     available = benchmarks()
     problems = []
-    for path in sorted(RESULTS.glob("*.json")):
+    for path in sorted(FOLDER.glob("*.json")):
         if path.stem not in available:
             problems.append(f"{path.name}: no benchmark module of that name recomputes it")
         else:

@@ -30,14 +30,15 @@ from torch import Tensor
 
 import metautil
 from benchmarks.omniglot import CHANNELS as WIDTHS
-from benchmarks.omniglot import GAIN, REFERENCE, given_features, hits, step_size, with_outputs
+from benchmarks.omniglot import GAIN, REFERENCE, given_features, hits, start, step_size, with_outputs
 from metautil.datasets import font_alphabets
+from metautil.fast import conv4
 from metautil.learners import (
     Learner,
     Predictor,
     anil,
-    descended,
     fomaml,
+    inner_loop,
     maml,
     meta_sgd,
     meta_step,
@@ -45,7 +46,7 @@ from metautil.learners import (
     prototypes,
     reptile,
 )
-from metautil.models import Model, conv4, embedding
+from metautil.models import Model, embedding
 from metautil.risks import Loss, cross_entropy, empirical_risk
 from metautil.tasks import Alphabets, Data, Task, TaskFamily, few_shot_tasks
 from metautil.training import minibatches, train_step
@@ -108,15 +109,6 @@ CASES = {
 
 
 # Training
-
-
-def start(model: Model, generator: torch.Generator, gain: float = 1.0) -> Tensor:
-    """θ before any training: as drawn, but for the gain of the last block, and a head of zeros."""
-    theta = model.init(generator)
-    weights = model.unpack(theta)  # views
-    weights["4.gain"].fill_(gain)
-    weights["head.weight"].zero_()
-    return theta
 
 
 @cache
@@ -196,7 +188,7 @@ def compared(name: str, support: Data) -> list[Predictor]:
 # Learners that adapt parameters
 
 
-def inner_loop(name: str, ways: int, seed: int) -> tuple[Tensor, Tensor]:
+def start_and_sizes(name: str, ways: int, seed: int) -> tuple[Tensor, Tensor]:
     """θ_0 and the inner step sizes, one for each parameter, with which a learner of `TESTING` is tested; each (p,)."""
     model = conv4(ways, CHANNELS)
     if name == FINE_TUNED:
@@ -220,7 +212,7 @@ def inner_path(theta: Tensor, alphas: Tensor, ways: int, ks: Sequence[int], supp
     thetas = theta.expand(len(support.y), -1)
     found, done = [], 0
     for k in ks:
-        thetas, done = descended(model, cross_entropy, thetas, support, alphas, k - done), k
+        thetas, done = inner_loop(model, cross_entropy, thetas, support, alphas, k - done), k
         found.append(partial(judge, thetas))
     return found
 
@@ -255,7 +247,7 @@ def measure(case: str, seed: int) -> dict[str, tuple[float, str]]:
         data = Data(features(name, seed)(test.x / 255), test.y)
         (accuracy,) = mean_accuracies(partial(compared, name), drawn(data, ways, shots, generator, TASKS))
         return {"accuracy": (accuracy, "fraction")}
-    path = partial(inner_path, *inner_loop(name, ways, seed), ways, range(MOST + 1))
+    path = partial(inner_path, *start_and_sizes(name, ways, seed), ways, range(MOST + 1))
     found = mean_accuracies(path, drawn(test, ways, shots, generator, STEPPING_TASKS[ways, shots]))
     after = {f"accuracy after {k} steps": (accuracy, "fraction") for k, accuracy in enumerate(found)}
     return {"accuracy": (found[TESTING[name].steps], "fraction")} | after

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from metautil import files
+from metautil.files import write_atomically
 
 FORMAT = "metautil checkpoint, version 1"
 
@@ -45,7 +45,7 @@ def save(path: Path, run: Mapping[str, Any], experiment: Mapping[str, Any]) -> N
     content = io.BytesIO()
     torch.save({"format": FORMAT, "experiment": dict(experiment), "run": dict(run)}, content)
     try:
-        files.write(path, content.getvalue())
+        write_atomically(path, content.getvalue())
     except OSError as error:
         before = "The one written before is whole" if path.exists() else "None was written before"
         raise CheckpointError(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def write(path: str | os.PathLike, content: bytes) -> None:
+def write_atomically(path: str | os.PathLike, content: bytes) -> None:
     """Write a file in one step: beside ``path`` first, down to the disk, then moved there.
 
     A reader finds the old file or the whole new one, never half of it, and two writers never mix. Whatever goes wrong

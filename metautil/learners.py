@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import grad
 
+from metautil.linear import conjugate_gradients
 from metautil.models import Model, embedding, mlp
+from metautil.progress import progress
 from metautil.risks import Loss, cross_entropy
 from metautil.tasks import Data, Task, TaskFamily
-from metautil.training import progress
 from metautil.updates import State, UpdateRule
 
 Predictor = Callable[[Tensor], Tensor]
@@ -185,7 +186,8 @@ def through_adaptation(
     def meta_gradient(phi: Tensor, tasks: Task) -> tuple[Tensor, Tensor]:
         total = len(tasks.query.y)
         gradient, risks = torch.zeros_like(phi), []
-        for part in _chunks(tasks, chunk) if chunk else [tasks]:
+        for first in range(0, total, chunk or total):
+            part = Task(*(Data(*(each[first : first + (chunk or total)] for each in data)) for data in tasks))
             phi = phi.detach().requires_grad_()
             risk = _risks(adapt(phi, part.support), part.query, loss)
             gradient += grad(risk.sum() / total, phi)[0]
@@ -195,16 +197,7 @@ def through_adaptation(
     return meta_gradient
 
 
-def _chunks(tasks: Task, size: int) -> list[Task]:
-    """The batch of tasks in parts of ``size`` tasks, the last one smaller if need be."""
-    pieces = [[part.split(size) for part in data] for data in tasks]
-    return [
-        Task(Data(*support), Data(*query))
-        for support, query in zip(zip(*pieces[0], strict=True), zip(*pieces[1], strict=True), strict=True)
-    ]
-
-
-def descended(
+def inner_loop(
     model: Model,
     loss: Loss,
     theta: Tensor,
@@ -263,18 +256,11 @@ def _starts(model: Model, phi: Tensor, data: Data) -> Tensor:
 def joint(model: Model, loss: Loss) -> Learner:
     """One θ for all tasks: φ = θ minimises the mean risk over all examples of all tasks; adapting does nothing.
 
-    The objective of the λ-weighted risk (0.4) with many tasks in the place of two. The support set is ignored.
+    The objective of the λ-weighted risk (0.4) with many tasks in the place of two: S and Q of all tasks are one data set.
     """
-    return Learner(
-        model.init,
-        lambda phi, support: partial(model, _starts(model, phi, support)),
-        _pooled(model, loss),
-        "joint training",
-    )
 
-
-def _pooled(model: Model, loss: Loss) -> MetaGradient:
-    """Gradient of the mean risk over the examples of all tasks, S and Q, as if they were one data set."""
+    def adapt(phi: Tensor, support: Data) -> Predictor:
+        return partial(model, _starts(model, phi, support))
 
     def meta_gradient(phi: Tensor, tasks: Task) -> tuple[Tensor, Tensor]:
         phi = phi.detach().requires_grad_()
@@ -283,7 +269,7 @@ def _pooled(model: Model, loss: Loss) -> MetaGradient:
         (gradient,) = grad(losses.mean(), phi)
         return gradient, losses.detach().mean(1)
 
-    return meta_gradient
+    return Learner(model.init, adapt, meta_gradient, "joint training")
 
 
 def fine_tuning(model: Model, loss: Loss, alpha: float, steps: int) -> Learner:
@@ -301,7 +287,7 @@ def _descending(
 
     def adapt(phi: Tensor, support: Data) -> Predictor:
         start = _starts(model, phi, support)
-        return partial(model, descended(model, loss, start, support, alpha, steps, second_order))
+        return partial(model, inner_loop(model, loss, start, support, alpha, steps, second_order))
 
     return adapt
 
@@ -344,7 +330,7 @@ def fomaml(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None
     return Learner(model.init, adapt, through_adaptation(adapt, loss, chunk), f"FOMAML, α = {alpha}, K = {steps}")
 
 
-def anil(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None = None) -> Learner:
+def anil(model: Model, loss: Loss, alpha: float, steps: int) -> Learner:
     """Almost no inner loop: `maml` in which only the head moves while adapting (Raghu et al., 2020)."""
     _check_inner(alpha, steps)
     moves = torch.cat([torch.full(shape, name.startswith("head")).reshape(-1) for name, shape in model.shapes.items()])
@@ -352,10 +338,10 @@ def anil(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None =
     def adapt(phi: Tensor, support: Data) -> Predictor:
         return _descending(model, loss, alpha * moves.to(phi), steps)(phi, support)
 
-    return Learner(model.init, adapt, through_adaptation(adapt, loss, chunk), f"ANIL, α = {alpha}, K = {steps}")
+    return Learner(model.init, adapt, through_adaptation(adapt, loss), f"ANIL, α = {alpha}, K = {steps}")
 
 
-def meta_sgd(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None = None) -> Learner:
+def meta_sgd(model: Model, loss: Loss, alpha: float, steps: int) -> Learner:
     """`maml` that learns a step size for each parameter too: φ = (θ_0, α_1, ..., α_p) (Li et al., 2017).
 
     ``alpha`` is where all step sizes start. They may turn negative: meta-training is free to climb.
@@ -372,9 +358,9 @@ def meta_sgd(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | No
                 f"φ has shape {tuple(phi.shape)}; Meta-SGD's holds θ_0 and a step size for each parameter, 2p = {2 * model.size}."
             )
         theta, alphas = phi.split(model.size)
-        return partial(model, descended(model, loss, _starts(model, theta, support), support, alphas, steps))
+        return partial(model, inner_loop(model, loss, _starts(model, theta, support), support, alphas, steps))
 
-    return Learner(init, adapt, through_adaptation(adapt, loss, chunk), f"Meta-SGD, α from {alpha}, K = {steps}")
+    return Learner(init, adapt, through_adaptation(adapt, loss), f"Meta-SGD, α from {alpha}, K = {steps}")
 
 
 def reptile(model: Model, loss: Loss, alpha: float, steps: int) -> Learner:
@@ -424,7 +410,7 @@ def imaml(model: Model, loss: Loss, alpha: float, steps: int, lam: float, iterat
         theta = start
         for _ in range(steps):
             # One gradient step on L_S, and the pull's own: θ ← θ − α (∇L_S + λ (θ − φ)).
-            theta = descended(model, loss, theta, support, alpha, 1) - alpha * lam * (theta - start)
+            theta = inner_loop(model, loss, theta, support, alpha, 1) - alpha * lam * (theta - start)
         return theta
 
     def meta_gradient(phi: Tensor, tasks: Task) -> tuple[Tensor, Tensor]:
@@ -446,38 +432,10 @@ def imaml(model: Model, loss: Loss, alpha: float, steps: int, lam: float, iterat
     )
 
 
-def conjugate_gradients(product: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Tensor:
-    """Solve A v = b for symmetric positive definite A, for each row of ``b`` (T, p) at once (Hestenes and Stiefel, 1952).
-
-    Parameters
-    ----------
-    product : callable
-        v (T, p) → A v (T, p), with an A for each row.
-    b : Tensor
-        Shape (T, p).
-    iterations : int
-        At most p are needed in exact arithmetic; fewer where A has few different eigenvalues.
-    """
-    v, residual = torch.zeros_like(b), b
-    direction, square = b, b.square().sum(-1, keepdim=True)
-    for _ in range(iterations):
-        image = product(direction)
-        curvature = (direction * image).sum(-1, keepdim=True)
-        # A row that is solved has direction 0: its step is 0, not 0/0.
-        step = torch.where(curvature > 0, square / curvature.clamp_min(torch.finfo(b.dtype).tiny), 0.0)
-        v, residual = v + step * direction, residual - step * image
-        new = residual.square().sum(-1, keepdim=True)
-        direction = (
-            residual + torch.where(square > 0, new / square.clamp_min(torch.finfo(b.dtype).tiny), 0.0) * direction
-        )
-        square = new
-    return v
-
-
 # Learners that read the support set: φ is an embedding's parameters
 
 
-def prototypes(embedding: Model, chunk: int | None = None) -> Learner:
+def prototypes(embedding: Model) -> Learner:
     """Prototypical networks: a query is of the class whose mean embedding is nearest (Snell et al., 2017).
 
     The scores are −‖f_φ(x) − c_n‖², with c_n the mean (14.5) of f_φ over class n's support examples; the loss is
@@ -487,21 +445,19 @@ def prototypes(embedding: Model, chunk: int | None = None) -> Learner:
     ----------
     embedding : Model
         f_φ, such as `metautil.models.embedding` makes of a model.
-    chunk : int, optional
-        Tasks taken at once.
     """
-    return _nearest(embedding, lambda f: f, chunk, "prototypes")
+    return _nearest(embedding, lambda f: f, "prototypes")
 
 
-def nearest_centroid(embedding: Model, chunk: int | None = None) -> Learner:
+def nearest_centroid(embedding: Model) -> Learner:
     """`prototypes` on embeddings of length 1: the plain baseline on features that something else has trained.
 
     Wang et al. (2019, "SimpleShot"). Its meta-step is that of `prototypes`.
     """
-    return _nearest(embedding, lambda f: F.normalize(f, dim=-1), chunk, "nearest centroid")
+    return _nearest(embedding, lambda f: F.normalize(f, dim=-1), "nearest centroid")
 
 
-def _nearest(embedding: Model, scaled: Callable[[Tensor], Tensor], chunk: int | None, name: str) -> Learner:
+def _nearest(embedding: Model, scaled: Callable[[Tensor], Tensor], name: str) -> Learner:
     def adapt(phi: Tensor, support: Data) -> Predictor:
         weights = _starts(embedding, phi, support)
         centres = _class_means(scaled(embedding(weights, support.x)), support.y, name)
@@ -511,7 +467,7 @@ def _nearest(embedding: Model, scaled: Callable[[Tensor], Tensor], chunk: int | 
 
         return predictor
 
-    return Learner(embedding.init, adapt, through_adaptation(adapt, cross_entropy, chunk), name)
+    return Learner(embedding.init, adapt, through_adaptation(adapt, cross_entropy), name)
 
 
 def _class_means(features: Tensor, y: Tensor, name: str) -> Tensor:
@@ -531,28 +487,7 @@ def _class_means(features: Tensor, y: Tensor, name: str) -> Tensor:
     return members @ features / counts
 
 
-def proto_maml(model: Model, loss: Loss, alpha: float, steps: int, chunk: int | None = None) -> Learner:
-    """`maml` whose head starts at the prototypes: weights 2c_n and biases −‖c_n‖² (Triantafillou et al., 2020).
-
-    φ is all parameters but the head's. With K = 0 it is `prototypes`, up to a number that all scores share.
-    """
-    _check_inner(alpha, steps)
-    body = embedding(model)
-
-    def adapt(phi: Tensor, support: Data) -> Predictor:
-        start = _starts(body, phi, support)
-        centres = _class_means(body(start, support.x), support.y, "Proto-MAML")
-        if centres.shape[-2] != model.shapes["head.bias"][0]:
-            raise ValueError(
-                f"The support set has {centres.shape[-2]} classes; the model has {model.shapes['head.bias'][0]} outputs."
-            )
-        theta = torch.cat([start, 2 * centres.mT.flatten(-2), -centres.square().sum(-1)], -1)
-        return partial(model, descended(model, loss, theta, support, alpha, steps))
-
-    return Learner(body.init, adapt, through_adaptation(adapt, loss, chunk), f"Proto-MAML, α = {alpha}, K = {steps}")
-
-
-def linear_probe(embedding: Model, loss: Loss, lam: float, chunk: int | None = None) -> Learner:
+def linear_probe(embedding: Model, loss: Loss, lam: float) -> Learner:
     """The best linear head on fixed features, in closed form: ridge regression W = (FᵀF + λI)⁻¹FᵀY.
 
     Y are the labels, or their one-hot vectors; a column of ones in F makes the bias. Its meta-step trains the features
@@ -565,8 +500,6 @@ def linear_probe(embedding: Model, loss: Loss, lam: float, chunk: int | None = N
         For the meta-step only.
     lam : float
         λ > 0, keeps the head small.
-    chunk : int, optional
-        Tasks taken at once.
     """
     if not 0 < lam < float("inf"):
         raise ValueError(f"λ = {lam}; the ridge's weight must be a finite number > 0.")
@@ -580,13 +513,13 @@ def linear_probe(embedding: Model, loss: Loss, lam: float, chunk: int | None = N
         head = features.mT @ torch.linalg.solve(kernel, targets)
         return lambda x: F.pad(embedding(weights, x), (0, 1), value=1.0) @ head
 
-    return Learner(embedding.init, adapt, through_adaptation(adapt, loss, chunk), f"linear probe, λ = {lam}")
+    return Learner(embedding.init, adapt, through_adaptation(adapt, loss), f"linear probe, λ = {lam}")
 
 
 # A learner with nothing built in: φ is a network that reads the support set
 
 
-def set_learner(model: Model, loss: Loss, width: int = 64, chunk: int | None = None) -> Learner:
+def set_learner(model: Model, loss: Loss, width: int = 64) -> Learner:
     """Black box: a network that takes the support set and a query, and answers; no class mean, loss or gradient in it.
 
     With z(x) = k(f(x) − mean_i f(x_i)), each example is read by a network, r_i = r(z(x_i), y_i), a query looks at them with
@@ -601,8 +534,6 @@ def set_learner(model: Model, loss: Loss, width: int = 64, chunk: int | None = N
     loss : Loss
     width : int
         Entries w of z and r, and hidden units of both networks.
-    chunk : int, optional
-        Tasks taken at once.
     """
     if width < 1:
         raise ValueError(f"width = {width}; an example must be read into at least 1 number.")
@@ -630,7 +561,7 @@ def set_learner(model: Model, loss: Loss, width: int = 64, chunk: int | None = N
     def init(generator: torch.Generator) -> Tensor:
         return torch.cat([part.init(generator) for part in parts])
 
-    return Learner(init, adapt, through_adaptation(adapt, loss, chunk), f"set learner, width {width}")
+    return Learner(init, adapt, through_adaptation(adapt, loss), f"set learner, width {width}")
 
 
 def _targets(y: Tensor, outputs: int) -> Tensor:
@@ -643,3 +574,20 @@ def _targets(y: Tensor, outputs: int) -> Tensor:
             f"{outputs - 1}. It can have fewer classes than it was built for, but not more."
         )
     return F.one_hot(y, outputs)
+
+
+LEARNERS: dict[str, Callable[..., Learner]] = {
+    "joint training": joint,
+    "fine-tuning": fine_tuning,
+    "MAML": maml,
+    "FOMAML": fomaml,
+    "ANIL": anil,
+    "Meta-SGD": meta_sgd,
+    "Reptile": reptile,
+    "iMAML": imaml,
+    "prototypes": prototypes,
+    "nearest centroid": nearest_centroid,
+    "linear probe": linear_probe,
+    "set learner": set_learner,
+}
+"""Every learner: the name with which its text begins → what builds it, of what its parameters name."""

@@ -1,7 +1,8 @@
-"""Linear regression with a known truth: where the data come from, the model, its best θ in closed form."""
+"""Linear regression with a known truth: where the data come from, the model, its best θ; and large linear systems."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -112,3 +113,33 @@ def least_squares(data: Data) -> Tensor:
         )
     gram = data.x.mT @ data.x
     return torch.linalg.solve(gram, data.x.mT @ data.y).squeeze(-1)
+
+
+def conjugate_gradients(product: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Tensor:
+    """Solve A v = b for symmetric positive definite A, for each row of ``b`` (T, p) at once (Hestenes and Stiefel, 1952).
+
+    Parameters
+    ----------
+    product : callable
+        v (T, p) → A v (T, p), with an A for each row.
+    b : Tensor
+        Shape (T, p).
+    iterations : int
+        At most p are needed in exact arithmetic; fewer where A has few different eigenvalues.
+    """
+    v, residual = torch.zeros_like(b), b
+    direction, square = b, b.square().sum(-1, keepdim=True)
+    for _ in range(iterations):
+        image = product(direction)
+        curvature = (direction * image).sum(-1, keepdim=True)
+        step = _ratio(square, curvature)
+        v, residual = v + step * direction, residual - step * image
+        new = residual.square().sum(-1, keepdim=True)
+        direction = residual + _ratio(new, square) * direction
+        square = new
+    return v
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    """a / b where b is positive, else 0: a row that is solved has direction 0, and its step is 0, not 0/0."""
+    return torch.where(b > 0, a / b.clamp_min(torch.finfo(b.dtype).tiny), 0.0)

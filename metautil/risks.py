@@ -1,20 +1,18 @@
 """Losses ℓ, the empirical risk L_D, and the two ways to weigh two risks.
 
 A loss maps a batch of predictions and labels to one number per example; the risk is its mean. Keeping the two apart
-keeps the ½ of the loss and the 1/N of the risk visible. `MetaLoss` and `TaskLoss` are risks with all but their
-arguments filled in.
+keeps the ½ of the loss and the 1/N of the risk visible.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metautil.tasks import Data, check_data
+from metautil.tasks import Data
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """A loss: (predictions (N, ...), labels (N, ...)) → losses (N,)."""
@@ -128,59 +126,6 @@ def empirical_risk(model: Callable[[Tensor, Tensor], Tensor], theta: Tensor, dat
     if data.y.shape[0] == 0:
         raise ValueError("The data set is empty; the empirical risk is a mean over at least one example.")
     return loss(model(theta, data.x), data.y).mean()
-
-
-@dataclass(frozen=True)
-class MetaLoss:
-    """The data's risk as a mapping (θ, batch) → L_batch(θ): M and ℓ are settled, θ and the examples are not.
-
-    The mean over the batches of one size of a pass is, on average, L_D; so is the mean of their gradients ∇L_D.
-
-    Attributes
-    ----------
-    model : callable
-        (θ, x) → y.
-    loss : Loss
-        One number per example.
-    """
-
-    model: Callable[[Tensor, Tensor], Tensor]
-    loss: Loss
-
-    def __call__(self, theta: Tensor, batch: Data) -> Tensor:
-        """L_batch(θ), formula (0.3) on the examples of ``batch``; a scalar, differentiable in ``theta``."""
-        return empirical_risk(self.model, theta, batch, self.loss)
-
-
-@dataclass(frozen=True)
-class TaskLoss:
-    """The new task's risk as a mapping θ → L_T(θ): its few examples are settled too.
-
-    Attributes
-    ----------
-    model : callable
-        (θ, x) → y.
-    loss : Loss
-        One number per example.
-    support : Data
-        The labelled examples of the task. Those it is judged by stay outside.
-
-    Raises
-    ------
-    ValueError
-        If the support set is empty, its inputs and labels differ in number, or it holds NaN or infinite numbers.
-    """
-
-    model: Callable[[Tensor, Tensor], Tensor]
-    loss: Loss
-    support: Data
-
-    def __post_init__(self) -> None:
-        check_data(self.support)
-
-    def __call__(self, theta: Tensor) -> Tensor:
-        """L_T(θ), formula (0.3) on the support set; a scalar, differentiable in ``theta``."""
-        return empirical_risk(self.model, theta, self.support, self.loss)
 
 
 def joint_risk(risk_D: Tensor, risk_T: Tensor, lam: float) -> Tensor:

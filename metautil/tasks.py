@@ -66,21 +66,8 @@ class Alphabets(NamedTuple):
     characters: tuple[str, ...]
     parts: Mapping[str, Tensor]
 
-    def of(self, *names: str) -> Alphabets:
-        """The classes of some alphabets alone, in their old order, numbered anew from 0.
-
-        Raises
-        ------
-        ValueError
-            If there is no such alphabet, or none is named.
-        """
-        unknown = [name for name in names if name not in self.names]
-        if unknown or not names:
-            raise ValueError(f"Alphabets {list(names)} were asked for; there are {', '.join(self.names)}.")
-        return self._classes(torch.tensor([name in names for name in self.names])[self.alphabet])
-
     def part(self, name: str) -> Alphabets:
-        """The meta-training, -validation or -test classes: ``name`` is "training", "validation" or "test".
+        """The classes of "training", "validation" or "test" alone; classes and alphabets are numbered anew from 0.
 
         Raises
         ------
@@ -91,10 +78,6 @@ class Alphabets(NamedTuple):
             raise ValueError(f"part {name!r}; there are {', '.join(map(repr, self.parts))}.")
         wanted = torch.zeros(len(self.alphabet), dtype=torch.bool)
         wanted[self.parts[name]] = True
-        return self._classes(wanted)
-
-    def _classes(self, wanted: Tensor) -> Alphabets:
-        """The classes marked in ``wanted`` (bool, shape (C,)) alone; classes and alphabets are numbered anew."""
         number = wanted.cumsum(0) - 1
         images = wanted[self.y]
         left = self.alphabet[wanted].unique()
@@ -243,7 +226,7 @@ def few_shot_tasks(data: Data | Alphabets, ways: int = 5, shots: int = 1, querie
         If a number is not whole and at least 1, or the data have too few classes or too few examples of one.
     """
     for name, count in (("ways", ways), ("shots", shots), ("queries", queries)):
-        _check_count(name, count)
+        check_count(name, count)
     labels, sizes = data.y.unique(return_counts=True)
     each = shots + queries
     if len(labels) < ways:
@@ -259,7 +242,7 @@ def few_shot_tasks(data: Data | Alphabets, ways: int = 5, shots: int = 1, querie
     numbers = torch.arange(ways)
 
     def family(n_tasks: int, generator: torch.Generator) -> Task:
-        _check_count("n_tasks", n_tasks)
+        check_count("n_tasks", n_tasks)
         # The smallest of random keys: a random subset in random order, for all tasks at once.
         drawn = torch.rand(n_tasks, len(labels), generator=generator, dtype=torch.float64)
         classes = drawn.topk(ways, dim=1, largest=False).indices
@@ -279,6 +262,7 @@ def few_shot_tasks(data: Data | Alphabets, ways: int = 5, shots: int = 1, querie
     return family
 
 
-def _check_count(name: str, count: int) -> None:
+def check_count(name: str, count: int) -> None:
+    """Raise ValueError unless ``count``, called ``name`` in the message, is a whole number of at least 1."""
     if not isinstance(count, Integral) or count < 1:
         raise ValueError(f"{name} = {count!r}; pass a whole number, 1 or more.")

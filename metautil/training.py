@@ -6,9 +6,8 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,46 +15,9 @@ from torch.func import grad_and_value
 from tqdm.auto import tqdm
 
 from metautil import checkpoints
-from metautil.risks import Loss, check_weight, normalised_joint_risk
+from metautil.risks import Loss
 from metautil.tasks import Data, check_data, take
 from metautil.updates import State, UpdateRule
-
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class MetaLearner:
-    """The objective (θ, batch) → (L_D(θ) + λ L_T(θ)) / (1 + λ), formula (0.5), with L_D taken on a batch.
-
-    What learns here is one θ, trained on the data and on the task together: joint training. Nothing learns how to
-    learn yet, though a learner of this form has been called a meta-learner. Where θ is judged by what it becomes
-    after adapting to a task, as in lesson 11, the name is earned.
-
-    Attributes
-    ----------
-    meta_loss : callable
-        (θ, batch) → L_batch(θ), such as `metautil.risks.MetaLoss`.
-    task_loss : callable
-        θ → L_T(θ), such as `metautil.risks.TaskLoss`. Its weight may be 0.
-    lam : float
-        Weight λ ≥ 0 of the task's risk, a pure number.
-
-    Raises
-    ------
-    ValueError
-        If λ is negative or not a finite number.
-    """
-
-    meta_loss: Callable[[Tensor, Data], Tensor]
-    task_loss: Callable[[Tensor], Tensor]
-    lam: float
-
-    def __post_init__(self) -> None:
-        check_weight(self.lam)
-
-    def __call__(self, theta: Tensor, batch: Data) -> Tensor:
-        """The objective at θ, a scalar, differentiable in ``theta``."""
-        return normalised_joint_risk(self.meta_loss(theta, batch), self.task_loss(theta), self.lam)
 
 
 class Evaluation(NamedTuple):
@@ -74,11 +36,6 @@ class Evaluation(NamedTuple):
     risk: float
     accuracy: float
     predicted: Tensor
-
-
-def progress(items: Iterable[Item], label: str) -> Iterator[Item]:
-    """Go through ``items`` with a progress bar named ``label``; for everything that takes over two seconds."""
-    return iter(tqdm(items, desc=label))
 
 
 def minibatches(data: Data, size: int, generator: torch.Generator) -> Iterator[Data]:
@@ -278,7 +235,7 @@ def judge(name: str, measure: Callable[[Tensor], float]) -> Callback:
     if name == "objective":
         raise ValueError("The column 'objective' is written by `fit` itself; choose another name.")
 
-    def write(run: Run) -> Run:
+    def enter(run: Run) -> Run:
         entries = len(run.history.get(name, []))
         if entries != run.epoch - 1:
             raise ValueError(
@@ -287,7 +244,7 @@ def judge(name: str, measure: Callable[[Tensor], float]) -> Callback:
             )
         return run.record(name, float(measure(run.theta)))
 
-    return write
+    return enter
 
 
 def early_stopping(name: str, patience: int) -> Callback:
@@ -337,14 +294,13 @@ def fit(
     callbacks: Sequence[Callback] = (),
     checkpoint: str | os.PathLike | None = None,
     every: int = 50,
-    label: str = "training",
 ) -> Run:
     """Train for a number of epochs: `train_epoch` on `minibatches`, again and again, with a file to go on from.
 
     Parameters
     ----------
     objective : callable
-        (θ, batch) → the scalar to descend, such as `MetaLearner`.
+        (θ, batch) → the scalar to descend, such as `metautil.joint.MetaLearner`.
     theta : Tensor
         Start θ_0, shape (p,). Not changed in place.
     rule : UpdateRule
@@ -365,8 +321,6 @@ def fit(
         from it exactly, and leaves ``generator`` as if it had never been stopped; a finished run is returned at once.
     every : int
         Steps from one checkpoint to the next; one more is written after each epoch.
-    label : str
-        Name of the progress bar.
 
     Returns
     -------
@@ -403,10 +357,17 @@ def fit(
                 f"start anew, or give another path; it was left as it is."
             )
         generator.set_state(run.generator)
-    with tqdm(desc=label, total=epochs * (len(data.y) // size), initial=run.step) as bar:
+    with tqdm(desc="training", total=epochs * (len(data.y) // size), initial=run.step) as bar:
         while run.epoch < epochs and not run.stop:
-            run = _advance(run, objective, rule, data, size, generator, prepare)
-            if len(run.values) == len(run.order):
+            order = run.order if run.values else _draw_order(len(data.y), size, generator)
+            batch = take(data, order[len(run.values)])
+            if prepare is not None:
+                batch = prepare(batch, generator)
+            where = f"at step {run.step + 1}, in epoch {run.epoch + 1}"
+            theta, state, value = train_step(objective, run.theta, rule, run.state, batch, where)
+            run = run._replace(theta=theta, state=state, order=order, values=(*run.values, value), step=run.step + 1)
+            run = run._replace(generator=generator.get_state())
+            if len(run.values) == len(order):
                 run = _finish_epoch(run, callbacks)._replace(generator=generator.get_state())
             if path is not None and (not run.values or run.step % every == 0):
                 checkpoints.save(path, run._asdict(), experiment)
@@ -415,26 +376,6 @@ def fit(
             bar.reset(total=run.step)
             bar.update(run.step)
     return run
-
-
-def _advance(
-    run: Run,
-    objective: Callable[[Tensor, Data], Tensor],
-    rule: UpdateRule,
-    data: Data,
-    size: int,
-    generator: torch.Generator,
-    prepare: Callable[[Data, torch.Generator], Data] | None,
-) -> Run:
-    """The run after one more step, on the next batch of its order, or on the first of a new order."""
-    order = run.order if run.values else _draw_order(len(data.y), size, generator)
-    batch = take(data, order[len(run.values)])
-    if prepare is not None:
-        batch = prepare(batch, generator)
-    where = f"at step {run.step + 1}, in epoch {run.epoch + 1}"
-    theta, state, value = train_step(objective, run.theta, rule, run.state, batch, where)
-    values, drawn = (*run.values, value), generator.get_state()
-    return run._replace(theta=theta, state=state, generator=drawn, order=order, values=values, step=run.step + 1)
 
 
 def _finish_epoch(run: Run, callbacks: Sequence[Callback]) -> Run:

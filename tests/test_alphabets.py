@@ -12,16 +12,16 @@ import pytest
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from lessons.lesson_01 import figures
-from metautil.datasets import font_alphabets, fonts
+from metautil.datasets import font_alphabets, font_digits, fonts
 from metautil.tasks import Alphabets, Data, few_shot_tasks, rotations
 
-# SHA-256 of the images of font_alphabets(), by version. If they are meant to change, raise fonts.ALPHABETS_VERSION.
-FONT_ALPHABETS = {1: "7297dc3a53a98d39254c976278a6ef63469f48278d847e44ca5a71c8ee0c241d"}
+# SHA-256 of the images, by version. If they are meant to change, raise fonts.ALPHABETS_VERSION.
+FILLED = {1: "7297dc3a53a98d39254c976278a6ef63469f48278d847e44ca5a71c8ee0c241d"}
+PEN = {1: "7f82ea47ef40f6b8da1a5d47746cdd3135d3e8ac30afbb50768d2304109df8bd"}  # of one image a letter, drawn by a pen
 
-PEN_ALPHABETS = {
-    1: "7f82ea47ef40f6b8da1a5d47746cdd3135d3e8ac30afbb50768d2304109df8bd"
-}  # one image a letter, drawn by a pen
+
+def digest(data):
+    return hashlib.sha256(data.x.numpy().tobytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +45,15 @@ def test_counts_shapes_and_types(alphabets):
     assert torch.bincount(alphabets.alphabet).min() >= 20 and len(alphabets.alphabet) == classes
     assert alphabets.x.unique().tolist() == [0, 64, 128, 191, 255]
     assert (alphabets.x.flatten(1) > 0).any(1).all(), "an image without ink"
+    assert digest(alphabets) == FILLED[fonts.ALPHABETS_VERSION], "not the same as everywhere"
 
 
-def test_they_are_the_same_everywhere(alphabets):
-    assert hashlib.sha256(alphabets.x.numpy().tobytes()).hexdigest() == FONT_ALPHABETS[fonts.ALPHABETS_VERSION]
-
-
-@pytest.fixture(scope="module")
-def by_pen():
-    return font_alphabets(per_class=1, pen=True)
-
-
-def test_letters_drawn_by_a_pen_are_the_same_letters_in_thinner_lines(alphabets, by_pen):
+def test_letters_drawn_by_a_pen_are_the_same_letters_in_thinner_lines(alphabets):
+    by_pen = font_alphabets(per_class=1, pen=True)
     assert (by_pen.characters, by_pen.names) == (alphabets.characters, alphabets.names)
     assert all(torch.equal(by_pen.parts[part], alphabets.parts[part]) for part in alphabets.parts)
     assert (by_pen.x.flatten(1) > 0).any(1).all(), "an image without ink"
-    assert hashlib.sha256(by_pen.x.numpy().tobytes()).hexdigest() == PEN_ALPHABETS[fonts.ALPHABETS_VERSION]
+    assert digest(by_pen) == PEN[fonts.ALPHABETS_VERSION]
 
 
 def test_the_middle_line_of_a_bar_runs_along_its_middle():
@@ -79,26 +72,17 @@ def test_characters_are_letters_of_their_alphabet_and_composed_of_no_others(alph
     for character, position in zip(alphabets.characters, alphabets.alphabet.tolist(), strict=True):
         assert unicodedata.name(character).startswith(fonts.ALPHABETS[alphabets.names[position]] + " ")
         assert unicodedata.category(character).startswith("L") and not unicodedata.decomposition(character)
+    for alike in ("AΑА", "OΟО"):  # Latin, Greek and Cyrillic: one glyph, so at most one of them is there
+        assert sum(character in alphabets.characters for character in alike) <= 1
 
 
 def test_no_two_characters_look_alike(alphabets):
     """Computed anew with numpy's own correlation, from the glyphs as they are and as they fill the image."""
-    plain, full = [], []
-    for character in alphabets.characters:
-        images = fonts.plain_images(fonts.distance_field(fonts.ALPHABETS_FACE, character) > 0)
-        plain.append(images[0].ravel())
-        full.append(images[1].ravel())
-    for looks in (plain, full):
-        correlation = np.corrcoef(np.array(looks)) - 2 * np.eye(len(looks))
+    views = [fonts.plain_images(fonts.distance_field(fonts.ALPHABETS_FACE, c) > 0) for c in alphabets.characters]
+    for looks in np.array(views).reshape(len(views), 2, -1).swapaxes(0, 1):
+        correlation = np.corrcoef(looks) - 2 * np.eye(len(looks))
         assert correlation.max() <= 0.85 + 1e-12
-    assert any(np.ptp(np.flatnonzero(image.reshape(28, 28).any(1))) >= 26 for image in full)
-
-
-def test_a_look_alike_is_left_out(alphabets):
-    """Latin A, Greek Alpha and Cyrillic A are one glyph: exactly one of them is there."""
-    assert sum(character in alphabets.characters for character in "AΑА") <= 1
-    assert sum(character in alphabets.characters for character in "OΟО") <= 1
-    assert "é" not in alphabets.characters
+    assert any(np.ptp(np.flatnonzero(full.any(1))) >= 26 for _, full in views)
 
 
 def test_images_show_their_characters(alphabets):
@@ -119,98 +103,47 @@ def test_the_split_is_by_alphabet_and_complete(alphabets):
     characters = [set(part.characters) for part in parts.values()]
     assert sum(map(len, characters)) == len(set.union(*characters)) == len(alphabets.characters)
     for name, part in parts.items():
-        assert part.names == getattr(fonts, f"META_{name.upper()}")
+        assert part.names == fonts.ALPHABETS_SPLIT[name]
         assert part.characters == tuple(alphabets.characters[position] for position in alphabets.parts[name].tolist())
         assert part.y.unique().tolist() == list(range(len(part.characters)))
 
 
 def test_a_part_keeps_images_classes_and_alphabets_together(alphabets):
-    part = alphabets.of("Hebrew", "Greek")
-    assert part.names == ("Hebrew", "Greek") and set(part.parts) == {"training", "test"}
-    assert part.part("training").characters == alphabets.of("Greek").characters
-    assert part.part("test").characters == alphabets.of("Hebrew").characters
+    part = alphabets.part("test")
+    assert set(part.parts) == {"test"} and len(part.names) > 1
     for label in (0, 5, len(part.characters) - 1):
         old = alphabets.characters.index(part.characters[label])
         assert torch.equal(part.x[part.y == label], alphabets.x[alphabets.y == old])
         assert part.names[part.alphabet[label]] == alphabets.names[alphabets.alphabet[old]]
 
 
-@pytest.mark.parametrize("names", [(), ("Klingon",), ("Greek", "greek")])
-def test_unknown_alphabets_are_refused(alphabets, names):
-    with pytest.raises(ValueError, match="there are Ogham"):
-        alphabets.of(*names)
+def test_an_unknown_part_is_refused(alphabets):
     with pytest.raises(ValueError, match="'training', 'validation', 'test'"):
         alphabets.part("meta-test")
 
 
-def test_data_are_real_numbers_in_the_unit_interval(alphabets):
-    data = alphabets.part("validation").data()
-    assert isinstance(data, Data) and data.x.dtype == torch.get_default_dtype()
-    assert (data.x.min(), data.x.max()) == (0, 1)
+def test_loading_gives_the_same_silently_and_is_far_quicker_than_drawing(tmp_path, capfd):
+    """A ratio of two times on the same machine: what is loaded is twenty times what is drawn."""
 
+    def timed(*arguments, **named):
+        start = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return font_alphabets(*arguments, **named), time.perf_counter() - start
 
-def test_cold_and_warm_are_equal_and_silent(tmp_path, capfd):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        cold, warm = font_alphabets(tmp_path, per_class=1), font_alphabets(tmp_path, per_class=1)
+    (cold, drawing), (warm, _), (_, loading) = timed(tmp_path, per_class=1), timed(tmp_path, per_class=1), timed()
     assert torch.equal(cold.x, warm.x) and cold.characters == warm.characters
     assert capfd.readouterr() == ("", "")
-    assert [path.name for path in tmp_path.iterdir()] == ["font_alphabets_1.cache"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"font_alphabets_1.v{fonts.ALPHABETS_VERSION}.npz"]
+    assert loading < drawing / 5
 
 
-def test_loading_is_far_quicker_than_drawing(tmp_path):
-    """A ratio of two times on the same machine: what is loaded is twenty times what is drawn."""
-    font_alphabets()
-    times = []
-    for call in (lambda: font_alphabets(tmp_path, per_class=1), font_alphabets):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    assert times[1] < times[0] / 5, times
-
-
-@pytest.mark.parametrize("watching", [True, False])
-def test_a_bar_is_shown_to_a_person_and_to_no_program(watching, monkeypatch):
-    """A kernel that takes input has a person before it; the bar is then cleared away at the end."""
-    shown, cleared = [], []
-
-    class Kernel:
-        _allow_stdin = watching
-
-    class Shell:
-        kernel = Kernel()
-
-    def bar(items, *arguments, **named):
-        shown.append(named)
-        return items
-
-    monkeypatch.setattr("IPython.get_ipython", lambda: Shell())
-    monkeypatch.setattr("tqdm.auto.tqdm", bar)
-    monkeypatch.setattr("IPython.display.clear_output", lambda: cleared.append(True))
-    assert list(fonts._watched(iter("abc"), 3)) == list("abc")
-    assert (len(shown), len(cleared)) == ((1, 1) if watching else (0, 0))
-
-
-def test_a_kernel_says_whether_it_takes_input():
-    """What `_watched` reads is there in the installed ipykernel."""
-    from ipykernel.kernelbase import Kernel
-
-    assert Kernel._allow_stdin.default_value is False
-
-
-@pytest.mark.parametrize("per_class", [0, 2.5, "20", None])
-def test_a_bad_number_is_refused(tmp_path, per_class):
+@pytest.mark.parametrize("per_class", [0, -1, 2.5, "20", None])
+@pytest.mark.parametrize("load", [font_digits, font_alphabets], ids=lambda load: load.__name__)
+def test_a_bad_number_of_images_is_refused(tmp_path, load, per_class):
     with pytest.raises(ValueError, match=r"per_class = .*1 or more"):
-        font_alphabets(tmp_path, per_class=per_class)
+        load(tmp_path, per_class=per_class)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_figure_has_a_row_for_each_alphabet(alphabets):
-    figure = figures.alphabets(alphabets)
-    words = [text.get_text() for text in figure.axes[0].texts]
-    assert len(words) == len(alphabets.names) + 3
-    for name in alphabets.names:
-        assert sum(word.startswith(f"{name}, ") for word in words) == 1
 
 
 def cut():
@@ -234,12 +167,6 @@ def test_a_split_may_cut_through_an_alphabet():
     assert test.alphabet.tolist() == [0] and test.y.tolist() == [0, 0] and test.x[:, 0, 0, 3].tolist() == [5, 6]
     assert list(test.parts) == ["test"] and test.parts["test"].tolist() == [0]
     assert list(cut().of("Gurmukhi").parts) == ["training", "test"]
-    figure = figures.alphabets(cut())
-    words = [text.get_text() for text in figure.axes[0].texts]
-    assert words == [
-        *("meta-training alphabets", "Latin, 1 characters", "Gurmukhi, 1 characters"),
-        *("meta-test alphabets", "Gurmukhi, 1 characters"),
-    ]
 
 
 def test_turned_classes_are_classes_of_their_own():
@@ -250,12 +177,8 @@ def test_turned_classes_are_classes_of_their_own():
         images = turned.x[turned.y == label][:, 0]
         assert images[:, row, column].tolist() == [1, 2] and images.sum() == 3
     assert turned.alphabet.tolist() == [0, 1, 1] * 4
-    assert turned.parts["training"].tolist() == [0, 1, 3, 4, 6, 7, 9, 10] and turned.parts["test"].tolist() == [
-        2,
-        5,
-        8,
-        11,
-    ]
+    assert turned.parts["training"].tolist() == [0, 1, 3, 4, 6, 7, 9, 10]
+    assert turned.parts["test"].tolist() == [2, 5, 8, 11]
     part, other = turned.part("test"), rotations(cut().part("test"))
     assert torch.equal(part.x, other.x) and torch.equal(part.y, other.y) and part.characters == other.characters
     with pytest.raises(ValueError, match="4 by 3; only square"):
@@ -265,11 +188,10 @@ def test_turned_classes_are_classes_of_their_own():
 # ------------------------------------------------------------------------------ few-shot tasks
 
 
-def numbered(sizes=(6, 9, 6, 7), shuffle=True):
+def numbered(sizes=(6, 9, 6, 7)):
     """Examples that carry their class and their own number, (N, 2), in random order."""
     y = torch.cat([torch.full((size,), label) for label, size in enumerate(sizes)])
-    if shuffle:
-        y = y[torch.randperm(len(y), generator=generator(9))]
+    y = y[torch.randperm(len(y), generator=generator(9))]
     return Data(torch.stack([y.double(), torch.arange(len(y)).double()], dim=1), y)
 
 
@@ -278,7 +200,12 @@ def test_tasks_have_the_shapes_asked_for(alphabets):
     assert task.support.x.shape == (6, 8, 1, 28, 28) and task.query.x.shape == (6, 12, 1, 28, 28)
     assert task.support.y.shape == (6, 8) and task.query.y.shape == (6, 12)
     assert task.support.x.dtype == torch.get_default_dtype() and task.support.y.dtype == torch.int64
+    data = alphabets.part("validation").data()
+    assert isinstance(data, Data) and data.x.dtype == torch.get_default_dtype()
+    assert (data.x.min(), data.x.max()) == (0, 1)
     assert task.support.x.min() >= 0 and 0.99 < task.support.x.max() <= 1
+    task = few_shot_tasks(numbered(), ways=2, shots=1, queries=1)(3, generator())
+    assert task.query.x.dtype == torch.float64 and task.query.x.max() > 1, "real inputs are left as they are"
 
 
 def test_labels_within_a_task_name_one_class_each_and_no_example_comes_twice():
@@ -314,12 +241,6 @@ def test_equal_seeds_give_equal_tasks_and_a_generator_goes_on():
     one, two = family(5, generator(3)), family(5, source)
     assert torch.equal(one.query.x, two.query.x)
     assert not torch.equal(family(5, source).query.x, two.query.x)
-
-
-def test_real_inputs_are_left_as_they_are():
-    data = numbered()
-    task = few_shot_tasks(data, ways=2, shots=1, queries=1)(3, generator())
-    assert task.query.x.dtype == data.x.dtype and task.query.x.max() > 1
 
 
 @pytest.mark.parametrize("name", ["ways", "shots", "queries", "n_tasks"])

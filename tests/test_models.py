@@ -1,4 +1,4 @@
-"""Models on one flat parameter vector."""
+"""Models on one flat parameter vector. What is special about conv4 is in test_conv4.py."""
 
 from __future__ import annotations
 
@@ -6,124 +6,103 @@ import pytest
 import torch
 import torch.nn as nn
 from torch.func import grad, vmap
-from torch.nn.utils import parameters_to_vector
 
 from metautil.gradients import central_differences
-from metautil.models import embedding, halved, mlp, small_cnn
+from metautil.models import conv4, embedding, halved, mlp, small_cnn
 from metautil.risks import cross_entropy, empirical_risk, half_squared_error
 from metautil.tasks import Data
 
-
-@pytest.fixture
-def generator():
-    torch.set_default_dtype(torch.float64)
-    yield torch.Generator().manual_seed(0)
-    torch.set_default_dtype(torch.float32)
-
-
-def test_small_cnn_is_the_network_that_torch_builds(generator):
-    """Same weights, same outputs as nn.Sequential, whose pooling comes after the ReLU."""
-    model = small_cnn(classes=4, channels=(3, 5), side=8)
-    peer = nn.Sequential(
+CNN = small_cnn(classes=4, channels=(3, 5), side=8)
+PEERS = {
+    "mlp": (mlp((3, 4, 2)), (3,), lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))),
+    "small_cnn": (CNN, (1, 8, 8), lambda: nn.Sequential(
         *(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Flatten(), nn.Linear(20, 4)),
-    )
-    theta = parameters_to_vector(peer.parameters()).detach()
-    head = peer[-1].weight.detach()
-    theta[-(80 + 4) : -4] = head.T.reshape(-1)  # ours is (inputs, outputs)
-    x = torch.rand(6, 1, 8, 8, generator=generator)
+    )),
+}  # fmt: skip
+"""Model, shape of an input, the network that torch builds (its pooling comes after the ReLU)."""
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_model_is_the_network_that_torch_builds(name, generator):
+    """Same weights, same outputs; and with many parameter vectors at once, those of each alone."""
+    model, shape, make = PEERS[name]
+    peer, x = make(), torch.randn(5, 7, *shape, generator=generator)
+    theta = torch.cat(
+        [(p.T if p.ndim == 2 else p).detach().reshape(-1) for p in peer.parameters()]
+    )  # (inputs, outputs)
     assert model.size == len(theta)
-    assert torch.allclose(model(theta, x), peer(x), atol=1e-12)
+    assert torch.allclose(model(theta, x[0]), peer(x[0]), atol=1e-12)
+    thetas = torch.stack([model.init(generator) for _ in range(5)])
+    alone = torch.stack([model(thetas[task], x[task]) for task in range(5)])
+    assert torch.allclose(model(thetas, x), alone, atol=1e-12)
 
 
 def test_a_halved_model_reads_averages_of_four_pixels(generator):
     """Against PyTorch's pooling, with one θ and with a batch of tasks; the shapes of images are named as ever."""
-    model = small_cnn(classes=4, channels=(3, 5), side=8)
-    twice, theta = halved(model), model.init(generator)
+    twice, theta = halved(CNN), CNN.init(generator)
     x = torch.rand(2, 6, 1, 16, 16, generator=generator)
     small = torch.nn.functional.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, (2, 6))
-    assert torch.allclose(twice(theta, x[0]), model(theta, small[0]), atol=1e-12)
-    assert torch.allclose(twice(theta.expand(2, -1), x), model(theta.expand(2, -1), small), atol=1e-12)
+    assert torch.allclose(twice(theta, x[0]), CNN(theta, small[0]), atol=1e-12)
+    assert torch.allclose(twice(theta.expand(2, -1), x), CNN(theta.expand(2, -1), small), atol=1e-12)
     body = embedding(twice)
-    assert torch.allclose(body(theta[: body.size], x[0]), embedding(model)(theta[: body.size], small[0]), atol=1e-12)
+    assert torch.allclose(body(theta[: body.size], x[0]), embedding(CNN)(theta[: body.size], small[0]), atol=1e-12)
     with pytest.raises(ValueError, match=r"\(6, 1, 8, 8\).*\(N, 1, 16, 16\)"):
         twice(theta, small[0])
     with pytest.raises(ValueError, match=r"inputs = \(2,\)"):
         halved(mlp((2, 1)))
-
-
-def test_mlp_is_the_network_that_torch_builds(generator):
-    model, peer = mlp((3, 4, 2)), nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
-    pieces = [p.detach().T.reshape(-1) if p.ndim == 2 else p.detach() for p in peer.parameters()]
-    x = torch.randn(5, 3, generator=generator)
-    assert torch.allclose(model(torch.cat(pieces), x), peer(x), atol=1e-12)
-
-
-def test_mlp_takes_many_parameter_vectors_at_once(generator):
-    model = mlp((3, 4, 2))
-    theta = torch.stack([model.init(generator) for _ in range(5)])
-    x = torch.randn(5, 7, 3, generator=generator)
-    alone = torch.stack([model(theta[task], x[task]) for task in range(5)])
-    assert torch.allclose(model(theta, x), alone, atol=1e-12)
-
-
-@pytest.mark.parametrize(("model", "shape"), [(mlp((2, 5, 3)), (8, 2)), (small_cnn(3, (2, 3)), (8, 1, 8, 8))])
-def test_gradient_arrives_in_every_parameter(model, shape, generator):
-    theta = model.init(generator) + 0.01 * torch.randn(model.size, generator=generator)
-    data = Data(torch.rand(*shape, generator=generator), torch.arange(8) % 3)
-
-    def risk(theta):
-        return empirical_risk(model, theta, data, cross_entropy)
-
-    automatic, differences = grad(risk)(theta), central_differences(risk, theta)
-    assert all((piece != 0).any() for piece in model.unpack(automatic).values())
-    assert torch.allclose(automatic, differences, atol=1e-8)
-
-
-def test_starting_weights_have_the_stated_spread(generator):
-    model = mlp((400, 500, 1))
-    weights = model.unpack(model.init(generator))
-    assert abs(weights["1.weight"].std() - (2 / 400) ** 0.5) < 0.001
-    assert (weights["1.bias"] == 0).all()
-    kernel = small_cnn(2, (64, 128))
-    weights = kernel.unpack(kernel.init(generator))
-    assert abs(weights["2.weight"].std() - (2 / (64 * 9)) ** 0.5) < 0.002
-
-
-def test_same_seed_same_start():
-    model = mlp((2, 3, 1))
-    first, second = (model.init(torch.Generator().manual_seed(4)) for _ in range(2))
-    assert torch.equal(first, second)
-
-
-def test_a_model_without_parameters_has_an_empty_start(generator):
-    assert embedding(mlp((2, 1))).init(generator).shape == (0,)
-
-
-def test_wrong_sizes_are_named():
-    model = mlp((2, 3, 1))
-    with pytest.raises(ValueError, match=r"\(5,\).*p = 13"):
-        model(torch.zeros(5), torch.zeros(1, 2))
     with pytest.raises(ValueError, match="input and an output"):
         mlp((3,))
 
 
+@pytest.mark.parametrize("model", [CNN, conv4(3, channels=2, inputs=(1, 16, 16))])
+def test_embedding_is_the_model_without_its_head(model, generator):
+    theta, x = model.init(generator), torch.randn(5, *model.inputs, generator=generator)
+    body, weights = embedding(model), model.unpack(theta)
+    features = body(theta[: body.size], x)
+    assert features.shape == (5, len(weights["head.weight"])) and body.inputs == model.inputs
+    assert torch.equal(features @ weights["head.weight"] + weights["head.bias"], model(theta, x))
+    assert embedding(mlp((2, 1))).init(generator).shape == (0,)  # without parameters an empty start
+
+
+@pytest.mark.parametrize("model", [mlp((2, 5, 3)), small_cnn(3, (2, 3)), conv4(3, 2, (1, 16, 16))])
+def test_gradient_arrives_in_every_parameter(model, generator):
+    theta = model.init(generator) + 0.01 * torch.randn(model.size, generator=generator)
+    data = Data(torch.rand(8, *model.inputs, generator=generator), torch.arange(8) % 3)
+
+    def risk(theta):
+        return empirical_risk(model, theta, data, cross_entropy)
+
+    automatic, differences = grad(risk)(theta), central_differences(risk, theta, 1e-6)
+    assert all((piece != 0).any() for piece in model.unpack(automatic).values())
+    assert torch.allclose(automatic, differences, atol=1e-8)
+
+
+def test_a_start_is_drawn_with_the_stated_spread_from_the_seed(generator):
+    for model, name, spread in ((mlp((400, 500, 1)), "1", 2 / 400), (small_cnn(2, (64, 128)), "2", 2 / (64 * 9))):
+        first, second = (model.init(torch.Generator().manual_seed(4)) for _ in range(2))
+        weights = model.unpack(first)
+        assert abs(weights[f"{name}.weight"].std() - spread**0.5) < 0.002
+        assert (weights[f"{name}.bias"] == 0).all() and torch.equal(first, second)
+
+
 @pytest.mark.parametrize(
-    ("model", "shape", "words"),
+    ("model", "size", "shape", "words"),
     [
-        (small_cnn(), (5, 8, 8), r"\(5, 8, 8\).*\(N, 1, 8, 8\).*x.unsqueeze\(1\)"),
-        (small_cnn(), (1, 8, 8), r"\(1, 8, 8\).*\(N, 1, 8, 8\)"),
-        (small_cnn(), (5, 3, 8, 8), r"\(5, 3, 8, 8\).*\(N, 1, 8, 8\)\.$"),
-        (small_cnn(side=28), (5, 1, 8, 8), r"\(5, 1, 8, 8\).*\(N, 1, 28, 28\)\.$"),
-        (small_cnn(), (5, 1, 9, 9), r"\(5, 1, 9, 9\)"),  # a side of 9 would pass through all layers unseen
-        (mlp((2, 1)), (5, 3), r"\(5, 3\).*\(N, 2\)\.$"),
-        (mlp((2, 1)), (2,), r"\(2,\).*\(N, 2\)\.$"),
+        (small_cnn(), None, (5, 8, 8), r"\(5, 8, 8\).*\(N, 1, 8, 8\).*x.unsqueeze\(1\)"),
+        (small_cnn(), None, (1, 8, 8), r"\(1, 8, 8\).*\(N, 1, 8, 8\)"),
+        (small_cnn(), None, (5, 3, 8, 8), r"\(5, 3, 8, 8\).*\(N, 1, 8, 8\)\.$"),
+        (small_cnn(side=28), None, (5, 1, 8, 8), r"\(5, 1, 8, 8\).*\(N, 1, 28, 28\)\.$"),
+        (small_cnn(), None, (5, 1, 9, 9), r"\(5, 1, 9, 9\)"),  # a side of 9 would pass through all layers unseen
+        (mlp((2, 1)), None, (5, 3), r"\(5, 3\).*\(N, 2\)\.$"),
+        (mlp((2, 1)), None, (2,), r"\(2,\).*\(N, 2\)\.$"),
+        (mlp((2, 3, 1)), 5, (1, 2), r"\(5,\).*p = 13"),
     ],
 )
-def test_inputs_of_another_shape_are_named(model, shape, words):
+def test_wrong_shapes_are_named(model, size, shape, words):
     with pytest.raises(ValueError, match=words):
-        model(torch.zeros(model.size), torch.zeros(shape))
+        model(torch.zeros(size or model.size), torch.zeros(shape))
 
 
 def test_the_check_of_shapes_lets_torch_func_pass(generator):
@@ -148,11 +127,8 @@ def test_central_differences_err_by_the_square_of_the_width():
 
     error = [(central_differences(wavy, theta, width) - grad(wavy)(theta)).abs().max() for width in (1e-2, 1e-3)]
     assert error[0] < 1e-2 and 90 < error[0] / error[1] < 110
-
-
-def test_central_differences_want_64_bits():
     with pytest.raises(ValueError, match="float64"):
-        central_differences(lambda theta: theta.sum(), torch.zeros(2, dtype=torch.float32))
+        central_differences(wavy, theta.float())
 
 
 def test_risk_of_a_line_needs_no_hidden_layer(generator):

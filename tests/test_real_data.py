@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gzip
 import hashlib
+import inspect
 import io
 import os
 import pickle
@@ -36,7 +37,10 @@ from metautil.datasets import (
     NotThere,
     cifar10,
     data_root,
+    digits,
     fashion_mnist,
+    font_alphabets,
+    font_digits,
     mnist,
     omniglot,
     sources,
@@ -68,47 +72,55 @@ def png(ink):
     return file.getvalue()
 
 
-def write_omniglot(root, kind="zip", seed=0, drawn=DRAWN, small=SMALL):
-    """A few random drawings in the original layout; returns {character: ink (drawn, 105, 105)}."""
+def write_omniglot(root, kind="zip", seed=0):
+    """A few random drawings in the original layout; returns {character: ink (DRAWN, 105, 105)}."""
     rng, inks = np.random.default_rng(seed), {}
-    (root / "omniglot-py").mkdir(parents=True, exist_ok=True)
-    for half, characters in small.items():
+    for half, characters in SMALL.items():
         files = {}
         for number, character in enumerate(characters):
-            inks[character] = rng.random((drawn, 105, 105)) < 0.2
+            inks[character] = rng.random((DRAWN, 105, 105)) < 0.2
             for index, ink in enumerate(inks[character]):
                 files[f"{half}/{character}/{number:04}_{index + 1:02}.png"] = png(ink)
-        write_files(root / "omniglot-py", half, kind, files)
+        put(root / "omniglot-py", files if kind == "folder" else {f"{half}.zip": zipped(half, files)})
     return inks
 
 
-def write_files(folder, half, kind, files):
-    if kind == "zip":
-        with zipfile.ZipFile(folder / f"{half}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(f"{half}/", b"")
-            archive.writestr(f"__MACOSX/{half}/Latin/character01/._0000_01.png", b"not a picture")
-            for name, content in files.items():
-                archive.writestr(name, content)
-    else:
+def zipped(half, files):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{half}/", b"")
+        archive.writestr(f"__MACOSX/{half}/Latin/character01/._0000_01.png", b"not a picture")
         for name, content in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def put(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def tree(folder):
+    """All files, {path: content}, and all folders, {path: None}."""
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def quietly(call, *arguments, **named):
     """The result, and the texts of the warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = call(*arguments, **named)
-    return result, [str(warning.message) for warning in caught]
+        return call(*arguments, **named), [str(warning.message) for warning in caught]
 
 
-def one_line(error, *words):
+def refused(kind, words, call, *arguments, **named):
+    """``call`` raises ``kind``, and says ``words`` in one line."""
+    with pytest.raises(kind) as error:
+        call(*arguments, **named)
     text = str(error.value)
     assert "\n" not in text and len(text) < 500
     for word in words:
         assert str(word) in text, text
-    return True
 
 
 # ------------------------------------------------------------------------------ Omniglot, small
@@ -182,49 +194,36 @@ def test_a_cache_that_cannot_be_written_points_at_the_callers_line(tmp_path, mon
     assert {warning.filename for warning in caught} == {__file__}
 
 
-def test_the_folder_is_the_data_root_if_none_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("METAUTIL_DATA", str(tmp_path))
-    with pytest.raises(NotThere) as error:
-        omniglot()
-    assert one_line(error, tmp_path, "omniglot-py/images_background", "omniglot(download=True)", "METAUTIL_DATA")
-    assert isinstance(error.value, FileNotFoundError)
-    write_omniglot(tmp_path)
-    assert len(quietly(omniglot)[0].characters) == 6
-    (tmp_path / "omniglot-py" / "images_evaluation.zip").unlink()
-    with pytest.raises(NotThere) as error:
-        omniglot()
-    assert one_line(error, "omniglot-py/images_evaluation")
+def first_drawing(change):
+    """Spoils an archive: ``change`` of the content of its first drawing, None leaves it out."""
+
+    def spoil(content):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            files = {
+                name: archive.read(name) for name in archive.namelist() if name.endswith(".png") and name[0] != "_"
+            }
+        files[min(files)] = change(files[min(files)])
+        return zipped("images_background", {name: content for name, content in files.items() if content is not None})
+
+    return spoil
 
 
-def rewrite(path, change):
-    """Read a zip archive's files, change the dict, write them anew."""
-    with zipfile.ZipFile(path) as archive:
-        files = {name: archive.read(name) for name in archive.namelist() if name.endswith(".png") and name[0] != "_"}
-    change(files)
-    write_files(path.parent, path.stem, "zip", files)
-
-
+ITS_NAME = "holds Gurmukhi/character41/0000_01.png, which"
 DAMAGE = {
-    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "cannot be read as a zip archive"),
-    "of something else": (lambda path: path.write_bytes(b"<html>404</html>"), "cannot be read as a zip archive"),
+    "cut short": (lambda c: c[:-100], "cannot be read as a zip archive"),
+    "of something else": (lambda c: b"<html>404</html>", "cannot be read as a zip archive"),
     "a drawing missing": (
-        lambda path: rewrite(path, lambda files: files.pop(min(files))),
+        first_drawing(lambda c: None),
         "is incomplete: Gurmukhi/character41 has 2 drawings, others have 3",
     ),
-    "no PNG": (
-        lambda path: rewrite(path, lambda files: files.update({min(files): b"text"})),
-        "holds Gurmukhi/character41/0000_01.png, which cannot be read (it is no PNG)",
-    ),
-    "half a PNG": (
-        lambda path: rewrite(path, lambda files: files.update({min(files): files[min(files)][:200]})),
-        "holds Gurmukhi/character41/0000_01.png, which cannot be read",
-    ),
+    "no PNG": (first_drawing(lambda c: b"text"), f"{ITS_NAME} cannot be read (it is no PNG)"),
+    "half a PNG": (first_drawing(lambda c: c[:200]), f"{ITS_NAME} cannot be read"),
     "another size": (
-        lambda path: rewrite(path, lambda files: files.update({min(files): png(np.ones((105, 28), dtype=bool))})),
+        first_drawing(lambda c: png(np.ones((105, 28), dtype=bool))),
         "has 105 by 28 pixels, not 105 by 105",
     ),
     "an altered byte": (
-        lambda path: path.write_bytes((c := path.read_bytes())[: len(c) // 2] + b"\xff\x00\xff" + c[len(c) // 2 + 3 :]),
+        lambda c: c[: len(c) // 2] + b"\xff\x00\xff" + c[len(c) // 2 + 3 :],
         "which cannot be read",
     ),
 }
@@ -235,38 +234,29 @@ def test_damaged_archives_are_named_and_never_cached(tmp_path, cache, damage):
     write_omniglot(tmp_path)
     path = tmp_path / "omniglot-py" / "images_background.zip"
     spoil, words = DAMAGE[damage]
-    spoil(path)
-    with pytest.raises(DamagedData) as error:
-        omniglot(tmp_path)
-    assert one_line(error, path, words, "Put a good copy in its place, or pass download=True")
+    path.write_bytes(spoil(path.read_bytes()))
+    refused(DamagedData, (path, words, "Put a good copy in its place, or pass download=True"), omniglot, tmp_path)
     assert list(cache.iterdir()) == []
 
 
-def test_a_folder_that_lost_a_file_is_named(tmp_path):
+def test_folders_that_lost_a_drawing_or_all_are_named(tmp_path):
     write_omniglot(tmp_path, "folder")
     half = tmp_path / "omniglot-py" / "images_evaluation"
     quietly(omniglot, tmp_path)
     (half / "Kannada" / "character01" / "0000_02.png").unlink()
-    with pytest.raises(DamagedData) as error:
-        omniglot(tmp_path)
-    assert one_line(error, half, "Kannada/character01 has 2 drawings, others have 3")
+    refused(DamagedData, (half, "Kannada/character01 has 2 drawings, others have 3"), omniglot, tmp_path)
+    for path in (tmp_path / "omniglot-py").rglob("*.png"):
+        path.unlink()
+    refused(DamagedData, (tmp_path / "omniglot-py", "holds no drawing"), omniglot, tmp_path)
 
 
 def test_a_large_collection_must_be_complete(tmp_path, monkeypatch):
     write_omniglot(tmp_path)
     monkeypatch.setattr(ours, "CHARACTERS", 7)
-    with pytest.raises(DamagedData, match="6 characters with 3 drawings each, not 7 with 20"):
-        omniglot(tmp_path)
+    refused(DamagedData, ("6 characters with 3 drawings each, not 7 with 20",), omniglot, tmp_path)
     monkeypatch.setattr(ours, "CHARACTERS", 6)
     monkeypatch.setattr(ours, "DRAWINGS", DRAWN)
     assert quietly(omniglot, tmp_path)[1] == []
-
-
-def test_folders_without_a_drawing_are_no_data_set(tmp_path):
-    for half in SMALL:
-        (tmp_path / "omniglot-py" / half / "Latin").mkdir(parents=True)
-    with pytest.raises(DamagedData, match="holds no drawing"):
-        omniglot(tmp_path)
 
 
 # ------------------------------------------------------------------------------ Omniglot, real
@@ -342,12 +332,6 @@ def idx_files(seed=0):
     return files
 
 
-def put(folder, files):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-
-
 @pytest.fixture(params=[torch.float32, torch.float64], ids=str)
 def dtype(request):
     before = torch.get_default_dtype()
@@ -382,21 +366,7 @@ def test_idx_files_are_read(tmp_path, dtype, load, name):
         assert data.y.tolist() == list(files[f"{file}-labels-idx1-ubyte"][8:])
 
 
-PLACES = {cifar10: "cifar-10-batches-py/data_batch_1", mnist: "MNIST/raw/train-images-idx3-ubyte",
-          fashion_mnist: "FashionMNIST/raw/train-images-idx3-ubyte"}  # fmt: skip
-
-
-@pytest.mark.parametrize("load", PLACES, ids=lambda load: load.__name__)
-def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch, load):
-    monkeypatch.setenv("METAUTIL_DATA", str(tmp_path))
-    for arguments in ((), (tmp_path,)):
-        with pytest.raises(NotThere) as error:
-            load(*arguments)
-        assert one_line(error, tmp_path, PLACES[load], f"{load.__name__}(download=True)", "METAUTIL_DATA")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("load", PLACES, ids=lambda load: load.__name__)
+@pytest.mark.parametrize("load", [cifar10, mnist, fashion_mnist], ids=lambda load: load.__name__)
 @pytest.mark.parametrize("part", ["train", "validation", None, 1])
 def test_an_unknown_part_is_refused(tmp_path, load, part):
     with pytest.raises(ValueError, match="'training', 'test'"):
@@ -408,9 +378,8 @@ def test_an_altered_pickle_is_named_and_not_unpickled(tmp_path, monkeypatch):
     know(monkeypatch, files)
     files["data_batch_3"] = b"cos\nabort\n(tR."  # would end this process
     put(tmp_path / "cifar-10-batches-py", files)
-    with pytest.raises(DamagedData) as error:
-        cifar10(tmp_path)
-    assert one_line(error, tmp_path / "cifar-10-batches-py" / "data_batch_3", "MD5", "download=True")
+    path = tmp_path / "cifar-10-batches-py" / "data_batch_3"
+    refused(DamagedData, (path, "MD5", "download=True"), cifar10, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -418,6 +387,8 @@ def test_an_altered_pickle_is_named_and_not_unpickled(tmp_path, monkeypatch):
     [
         ("train-images-idx3-ubyte", lambda c: c[:-1], "is not a whole idx file of 3 axes"),
         ("train-images-idx3-ubyte", lambda c: c + b"\0", "is not a whole idx file of 3 axes"),
+        ("train-images-idx3-ubyte", lambda c: c[:2] + b"\x0d" + c[3:], "is not a whole idx file of 3 axes"),
+        ("train-images-idx3-ubyte", lambda c: idx(np.zeros(5, dtype=np.uint8)), "is not a whole idx file of 3 axes"),
         ("t10k-labels-idx1-ubyte", lambda c: b"", "is not a whole idx file of 1 axis"),
         ("t10k-labels-idx1-ubyte", lambda c: gzip.compress(c), "is not a whole idx file of 1 axis"),
         ("train-labels-idx1-ubyte", lambda c: idx(np.zeros(4, dtype=np.uint8)), "has 4 labels beside 5 images"),
@@ -427,9 +398,7 @@ def test_an_altered_pickle_is_named_and_not_unpickled(tmp_path, monkeypatch):
 def test_damaged_idx_files_are_named(tmp_path, file, change, words):
     files = idx_files()
     put(tmp_path / "MNIST" / "raw", files | {file: change(files[file])})
-    with pytest.raises(DamagedData) as error:
-        mnist(tmp_path)
-    assert one_line(error, tmp_path / "MNIST" / "raw" / file, words)
+    refused(DamagedData, (tmp_path / "MNIST" / "raw" / file, words), mnist, tmp_path)
 
 
 # ------------------------------------------------------------------------------ downloads
@@ -480,15 +449,12 @@ def server(tmp_path, monkeypatch):
 
         files, _ = pickles()
         know(monkeypatch, files)
+        put(tmp_path / "made" / "cifar-10-batches-py", files)
         with tarfile.open(served / "cifar.tar.gz", "w:gz") as archive:
-            for name, content in files.items():
-                member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
+            archive.add(tmp_path / "made" / "cifar-10-batches-py", "cifar-10-batches-py")
         monkeypatch.setattr(theirs.CIFAR10, "url", f"{url}/cifar.tar.gz")
         monkeypatch.setattr(theirs.CIFAR10, "tgz_md5", md5("cifar.tar.gz"))
-        for name, content in idx_files().items():
-            (served / f"{name}.gz").write_bytes(gzip.compress(content))
+        put(served, {f"{name}.gz": gzip.compress(content) for name, content in idx_files().items()})
         for kind in (theirs.MNIST, theirs.FashionMNIST):
             monkeypatch.setattr(kind, "mirrors", [f"{url}/"])
             monkeypatch.setattr(kind, "resources", [(name, md5(name)) for name, _ in kind.resources])
@@ -503,76 +469,81 @@ def server(tmp_path, monkeypatch):
         server.shutdown()
 
 
-ALL = {"cifar10": cifar10, "mnist": mnist, "fashion_mnist": fashion_mnist, "omniglot": omniglot}
-WHERE = {"cifar10": "cifar-10-batches-py", "mnist": "MNIST", "fashion_mnist": "FashionMNIST", "omniglot": "omniglot-py"}
+FILES = {
+    omniglot: "omniglot-py/images_background.zip",
+    cifar10: "cifar-10-batches-py/data_batch_1",
+    mnist: "MNIST/raw/train-images-idx3-ubyte",
+    fashion_mnist: "FashionMNIST/raw/train-images-idx3-ubyte",
+}
+"""Every real data set, and a file of it."""
+each_set = pytest.mark.parametrize("load", FILES, ids=lambda load: load.__name__)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_a_download_leaves_the_data_set_alone_in_its_place(tmp_path, server, name):
-    root = tmp_path / "new" / "root"
-    first, _ = quietly(ALL[name], root, download=True)
-    assert len(first.x) > 0
-    assert [path.name for path in root.iterdir()] == [WHERE[name]]
+@pytest.mark.parametrize("load", [*FILES, digits, font_digits, font_alphabets], ids=lambda load: load.__name__)
+def test_all_data_sets_have_one_signature(load):
+    arguments = inspect.signature(load).parameters
+    assert next(iter(arguments)) == "folder" and all(one.default is not one.empty for one in arguments.values())
+    assert "download" not in arguments or (list(arguments)[-1] == "download" and load in FILES)
+
+
+@each_set
+def test_what_is_not_there_is_said_in_one_line(tmp_path, monkeypatch, load):
+    monkeypatch.setenv("METAUTIL_DATA", str(tmp_path))
+    for arguments in ((), (tmp_path,)):
+        words = (f"there is no {FILES[load]}", f"in {tmp_path}", f"{load.__name__}(download=True)", "METAUTIL_DATA")
+        refused(NotThere, words, load, *arguments)
+    assert issubclass(NotThere, FileNotFoundError) and list(tmp_path.iterdir()) == []
+
+
+def test_half_of_omniglot_is_not_there(tmp_path, monkeypatch):
+    """And the folder is the data root where none is named."""
+    monkeypatch.setenv("METAUTIL_DATA", str(tmp_path))
+    write_omniglot(tmp_path)
+    assert len(quietly(omniglot)[0].characters) == 6
+    (tmp_path / "omniglot-py" / "images_evaluation.zip").unlink()
+    refused(NotThere, ("omniglot-py/images_evaluation",), omniglot)
+
+
+@each_set
+def test_a_download_leaves_the_data_set_alone_in_its_place_and_mends_what_is_damaged(tmp_path, server, load):
+    root, top = tmp_path / "new" / "root", Path(FILES[load]).parts[0]
+    first, _ = quietly(load, root, download=True)
     asked = server.asked
-    again, _ = quietly(ALL[name], root, download=True)
-    without, _ = quietly(ALL[name], root)
+    again, without = (quietly(load, root, **how)[0] for how in ({"download": True}, {}))
     assert server.asked == asked, "what was there was fetched again"
-    assert torch.equal(first.x, again.x) and torch.equal(first.x, without.x)
+    assert len(first.x) > 0 and torch.equal(first.x, again.x) and torch.equal(first.x, without.x)
+    notes = (root / FILES[load]).with_name("my notes.txt")
+    notes.write_text("mine")
+    spoilt = max((path for path in root.rglob("*") if path.is_file() and path.suffix in (".png", "")), key=str)
+    spoilt.write_bytes(b"spoilt")
+    with pytest.raises(DamagedData):
+        load(root)
+    assert torch.equal(quietly(load, root, download=True)[0].x, first.x)
+    assert [path.name for path in root.iterdir()] == [top] and notes.read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ALL)
+@each_set
+@pytest.mark.parametrize("before", ["nothing", "damaged"])
 @pytest.mark.parametrize(
     ("mood", "words"),
     [("breaks off", "corrupted"), ("altered", "corrupted"), ("gone", "Not Found"), ("stalls", "timed out")],
 )
-def test_a_download_that_fails_leaves_nothing_and_the_next_one_mends_it(
-    tmp_path, server, monkeypatch, name, mood, words
+def test_a_download_that_fails_leaves_all_as_it_was_and_the_next_one_mends_it(
+    tmp_path, server, monkeypatch, load, before, mood, words
 ):
     root = tmp_path / "root"
+    root.mkdir()
+    if before == "damaged":
+        put(root, {FILES[load]: b"spoilt", "others/notes.txt": b"mine"})
+    found = tree(root)
     monkeypatch.setattr(sources, "SILENCE", 0.2)
     server.mood = mood
-    with pytest.raises(DownloadFailed) as error:
-        ALL[name](root, download=True)
-    assert one_line(error, f"{name} could not be downloaded into {root}", words, "Nothing half-written is left")
-    assert list(root.iterdir()) == []
+    words = (f"{load.__name__} could not be downloaded into {root}", words, "Nothing half-written is left")
+    refused(DownloadFailed, words, load, root, download=True)
+    assert tree(root) == found
     server.mood = "good"
     server.released.set()
-    assert len(quietly(ALL[name], root, download=True)[0].x) > 0
-
-
-def test_nobody_answers(tmp_path, monkeypatch):
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(theirs.CIFAR10, "url", "http://127.0.0.1:9/cifar.tar.gz")
-    with pytest.raises(DownloadFailed) as error:
-        cifar10(tmp_path, download=True)
-    assert one_line(error, "refused", "put the files there by hand")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_a_download_mends_what_is_damaged_and_spares_what_is_not_its_own(tmp_path, server, name):
-    good, _ = quietly(ALL[name], tmp_path / "root", download=True)
-    folder = tmp_path / "root" / {"mnist": "MNIST/raw", "fashion_mnist": "FashionMNIST/raw"}.get(name, WHERE[name])
-    (folder / "my notes.txt").write_text("mine")
-    spoilt = max((path for path in folder.rglob("*") if path.is_file() and path.suffix in (".png", "")), key=str)
-    spoilt.write_bytes(b"spoilt")
-    with pytest.raises(DamagedData):
-        ALL[name](tmp_path / "root")
-    mended, _ = quietly(ALL[name], tmp_path / "root", download=True)
-    assert torch.equal(good.x, mended.x)
-    assert (folder / "my notes.txt").read_text() == "mine"
-    assert [path.name for path in (tmp_path / "root").iterdir()] == [WHERE[name]]
-
-
-def test_a_failed_download_leaves_damaged_files_as_they_were(tmp_path, server):
-    files, _ = pickles()
-    put(tmp_path / "root" / "cifar-10-batches-py", files | {"test_batch": b"spoilt"})
-    server.mood = "breaks off"
-    with pytest.raises(DownloadFailed):
-        cifar10(tmp_path / "root", download=True)
-    assert [path.name for path in (tmp_path / "root").iterdir()] == ["cifar-10-batches-py"]
-    assert (tmp_path / "root" / "cifar-10-batches-py" / "test_batch").read_bytes() == b"spoilt"
-    assert (tmp_path / "root" / "cifar-10-batches-py" / "data_batch_1").read_bytes() == files["data_batch_1"]
+    assert len(quietly(load, root, download=True)[0].x) > 0
 
 
 def fail(number):
@@ -591,45 +562,42 @@ def fail(number):
         ("retrieve", errno.ENOSPC, "Free some space"),
         ("rename", errno.ENOSPC, "Free some space"),
         ("rename", errno.EIO, "Call again"),
+        ("nobody answers", errno.ECONNREFUSED, "put the files there by hand"),
     ],
 )
-def test_a_disk_that_fails(tmp_path, server, monkeypatch, call, number, words):
-    root = tmp_path / "root"
+def test_a_disk_or_a_network_that_fails(tmp_path, server, monkeypatch, call, number, words):
+    root, rename = tmp_path / "root", os.rename
     spoilt = {"batches.meta": b"spoilt", "test_batch": b"spoilt"}  # batches.meta is the first to be exchanged
     put(root / "cifar-10-batches-py", spoilt)
+    found = tree(root)
+
+    def retrieve(url, filename, *_):
+        Path(filename).write_bytes(b"half of it")
+        fail(number)()
+
+    def no_entry(source, target):  # what is in the way moves aside and back; what is new does not get in
+        if "old" not in (Path(source).parent.name, Path(target).parent.name):
+            fail(number)()
+        rename(source, target)
+
     with monkeypatch.context() as patch:
-        if call == "retrieve":
-
-            def retrieve(url, filename, *_):
-                Path(filename).write_bytes(b"half of it")
-                fail(number)()
-
-            patch.setattr("torchvision.datasets.utils._urlretrieve", retrieve)
-        elif call == "mkdtemp":
-            patch.setattr(sources.tempfile, "mkdtemp", fail(number))
-        else:
-            rename = os.rename
-
-            def no_entry(source, target):  # what is in the way moves aside and back; what is new does not get in
-                if "old" not in (Path(source).parent.name, Path(target).parent.name):
-                    fail(number)()
-                rename(source, target)
-
-            patch.setattr(os, "rename", no_entry)
-        with pytest.raises(DownloadFailed) as error:
-            cifar10(root, download=True)
-    assert one_line(error, root, os.strerror(number), words)
-    assert [path.name for path in root.iterdir()] == ["cifar-10-batches-py"]
-    assert {path.name: path.read_bytes() for path in (root / "cifar-10-batches-py").iterdir()} == spoilt
+        place, name, broken = {
+            "mkdtemp": (sources.tempfile, "mkdtemp", fail(number)),
+            "retrieve": (theirs.utils, "_urlretrieve", retrieve),
+            "rename": (os, "rename", no_entry),
+            "nobody answers": (theirs.CIFAR10, "url", "http://127.0.0.1:9/cifar.tar.gz"),
+        }[call]
+        patch.setattr(place, name, broken)
+        refused(DownloadFailed, (root, os.strerror(number), words), cifar10, root, download=True)
+    assert tree(root) == found
     assert len(cifar10(root, download=True).x) == 10
 
 
 def test_a_file_where_the_folder_should_be(tmp_path, server):
-    (tmp_path / "taken").write_text("mine")
-    with pytest.raises(DownloadFailed) as error:
-        mnist(tmp_path / "taken", download=True)
-    assert one_line(error, tmp_path / "taken", "where you can write")
-    assert (tmp_path / "taken").read_text() == "mine"
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    refused(DownloadFailed, (taken, "where you can write", "a file stands"), mnist, taken, download=True)
+    assert taken.read_text() == "mine"
 
 
 def test_a_disk_that_is_full_for_real(tmp_path, server):
@@ -642,9 +610,7 @@ def test_a_disk_that_is_full_for_real(tmp_path, server):
     if mounted.returncode:
         pytest.skip("no file system can be mounted here")
     try:
-        with pytest.raises(DownloadFailed) as error:
-            cifar10(root, download=True)
-        assert one_line(error, root, "No space left", "Free some space")
+        refused(DownloadFailed, (root, "No space left", "Free some space"), cifar10, root, download=True)
         assert list(root.iterdir()) == []
     finally:
         subprocess.run(["umount", root], check=True)

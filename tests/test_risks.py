@@ -9,8 +9,6 @@ from torch.func import grad
 
 from metautil.models import mlp
 from metautil.risks import (
-    MetaLoss,
-    TaskLoss,
     cross_entropy,
     empirical_risk,
     half_squared_error,
@@ -23,15 +21,17 @@ from metautil.tasks import Data
 LAMBDAS = strategies.floats(0, 1e3)
 
 
-@pytest.mark.parametrize("y_star", [torch.zeros(5), torch.zeros(1, 5), torch.zeros(5, 2)])
-def test_half_squared_error_refuses_to_broadcast(y_star):
-    with pytest.raises(ValueError, match=r"\(5, 1\).*reshape"):
-        half_squared_error(torch.zeros(5, 1), y_star)
-
-
-def test_class_numbers_beside_outputs_are_told_of_the_loss_that_takes_them():
-    with pytest.raises(ValueError, match=r"\(5, 3\).*\(5,\).*half_squared_error_of_classes"):
-        half_squared_error(torch.zeros(5, 3), torch.zeros(5, dtype=torch.int64))
+@pytest.mark.parametrize(
+    ("y", "y_star", "words"),
+    [
+        *((torch.zeros(5, 1), torch.zeros(shape), r"\(5, 1\).*reshape") for shape in ((5,), (1, 5), (5, 2))),
+        (torch.zeros(5, 3), torch.zeros(5, dtype=torch.int64), r"\(5, 3\).*\(5,\).*half_squared_error_of_classes"),
+    ],
+)
+def test_half_squared_error_refuses_to_broadcast(y, y_star, words):
+    """Class numbers are told of the loss that takes them."""
+    with pytest.raises(ValueError, match=words):
+        half_squared_error(y, y_star)
 
 
 @pytest.mark.parametrize("loss", [cross_entropy, half_squared_error_of_classes])
@@ -62,52 +62,23 @@ def test_half_squared_error_of_classes_counts_every_output(dtype):
     assert torch.equal(tasks, losses.expand(4, 2))
 
 
-def test_meta_loss_and_task_loss_are_means_over_their_own_examples():
-    """A line through the origin: ½(θx − y)² by hand."""
-    model = mlp((1, 1))
-    data = Data(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[0.0], [3.0], [4.0]]))
-    theta = torch.tensor([2.0, 0.0])  # errors 2, 1, 4
-    assert MetaLoss(model, half_squared_error)(theta, data) == (2 + 0.5 + 8) / 3
-    assert MetaLoss(model, half_squared_error)(theta, Data(data.x[:2], data.y[:2])) == 2.5 / 2
-    assert TaskLoss(model, half_squared_error, data)(theta) == (2 + 0.5 + 8) / 3
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "words"),
-    [
-        (torch.zeros(0, 1), torch.zeros(0, 1), "empty"),
-        (torch.zeros(3, 1), torch.zeros(2, 1), "3 inputs and 2 labels"),
-        (torch.tensor([[0.0], [float("nan")]]), torch.zeros(2, 1), "1 of 2 inputs .* index 1"),
-    ],
-)
-def test_task_loss_refuses_a_support_set_that_cannot_be_learned_from(x, y, words):
-    with pytest.raises(ValueError, match=words):
-        TaskLoss(mlp((1, 1)), half_squared_error, Data(x, y))
-
-
-def test_losses_keep_leading_axes():
+def test_losses_keep_leading_axes_and_large_scores():
     """Tasks drawn at once share a leading axis; a loss is one number per example of each task."""
     y = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(20).reshape(4, 5) % 3
     assert half_squared_error(y, torch.zeros_like(y)).shape == cross_entropy(y, labels).shape == (4, 5)
     alone = torch.stack([cross_entropy(y[task], labels[task]) for task in range(4)])
     assert torch.equal(cross_entropy(y, labels), alone)
-
-
-def test_cross_entropy_does_not_overflow():
     assert cross_entropy(torch.tensor([[1e4, 0.0]]), torch.tensor([1])).item() == 1e4
 
 
-def test_risk_of_nothing_is_refused():
+@pytest.mark.parametrize("lam", [-0.1, float("nan"), float("inf")])
+def test_a_risk_of_nothing_and_a_weight_below_zero_are_refused(lam):
     with pytest.raises(ValueError, match="empty"):
         empirical_risk(mlp((2, 1)), torch.zeros(3), Data(torch.zeros(0, 2), torch.zeros(0, 1)), half_squared_error)
-
-
-@pytest.mark.parametrize("objective", [joint_risk, normalised_joint_risk])
-@pytest.mark.parametrize("lam", [-0.1, float("nan"), float("inf")])
-def test_a_weight_must_be_a_number_from_zero_up(objective, lam):
-    with pytest.raises(ValueError, match="λ"):
-        objective(1.0, 1.0, lam)
+    for objective in (joint_risk, normalised_joint_risk):
+        with pytest.raises(ValueError, match="λ"):
+            objective(1.0, 1.0, lam)
 
 
 @settings(max_examples=50)

@@ -1,4 +1,4 @@
-"""Tasks and training loops. What happens to a run that is stopped is in test_checkpoints.py."""
+"""Tasks, joint training and training loops. What happens to a run that is stopped is in test_checkpoints.py."""
 
 from __future__ import annotations
 
@@ -10,22 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch.func import grad
 
+from metautil.joint import MetaLearner, MetaLoss, TaskLoss
 from metautil.models import mlp, small_cnn
-from metautil.risks import MetaLoss, TaskLoss, cross_entropy, empirical_risk, half_squared_error
+from metautil.progress import progress
+from metautil.risks import cross_entropy, half_squared_error
 from metautil.tasks import Data, split_per_class, take
-from metautil.training import (
-    MetaLearner,
-    accuracy,
-    early_stopping,
-    evaluate,
-    fit,
-    judge,
-    minibatches,
-    predict,
-    progress,
-    train_epoch,
-)
+from metautil.training import accuracy, early_stopping, evaluate, fit, judge, minibatches, predict, train_epoch
 from metautil.updates import adam, descend, momentum, sgd
+
+ONE, NONE = (Data(torch.ones(count, 1), torch.ones(count, 1)) for count in (1, 0))
+ABSENT = Data(torch.ones(3, 1), torch.tensor([[0.0], [1.0], [math.nan]]))
+LINE = MetaLoss(mlp((1, 1)), half_squared_error)
 
 
 def labelled(count=30, classes=3):
@@ -36,26 +31,19 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def fitted(objective, theta, rule, data, **options):
+    """`fit` with settings that do where a test does not say."""
+    return fit(objective, theta, rule, data, **{"size": 1, "epochs": 1, "generator": seeded()} | options)
+
+
 def test_split_per_class_draws_the_same_number_of_each_and_loses_none():
-    data = labelled()
-    task = split_per_class(data, shots=4, generator=seeded())
+    task = split_per_class(labelled(), shots=4, generator=seeded())
     assert task.support.y.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert sorted(torch.cat([task.support.x, task.query.x]).flatten().tolist()) == list(range(30))
     assert (task.query.x.flatten().diff() > 0).all()  # the others keep their order
     assert (task.support.x.flatten().long() % 3 == task.support.y).all()  # labels stay with their inputs
-
-
-def test_split_per_class_draws_differently_with_another_seed():
-    draws = {tuple(split_per_class(labelled(), 4, seeded(seed)).support.x.flatten().tolist()) for seed in range(5)}
-    assert len(draws) == 5
-    again = split_per_class(labelled(), 4, seeded(0)).support.x
-    assert torch.equal(again, split_per_class(labelled(), 4, seeded(0)).support.x)
-
-
-@pytest.mark.parametrize(("shots", "words"), [(0, "at least 1"), (10, "10 examples"), (11, "10 examples")])
-def test_split_per_class_refuses(shots, words):
-    with pytest.raises(ValueError, match=words):
-        split_per_class(labelled(), shots, seeded())
+    draws = [split_per_class(labelled(), 4, seeded(seed)).support.x.flatten() for seed in (0, 1, 2, 3, 4, 0)]
+    assert len({tuple(draw.tolist()) for draw in draws}) == 5 and torch.equal(draws[0], draws[-1])
 
 
 def test_minibatches_are_a_permutation_without_the_rest():
@@ -68,64 +56,23 @@ def test_minibatches_are_a_permutation_without_the_rest():
     assert seen.tolist() != sorted(seen.tolist()) and seen.tolist() != other.tolist()
 
 
-@pytest.mark.parametrize("size", [0, 31])
-def test_minibatches_refuse(size):
-    with pytest.raises(ValueError, match="30 examples"):
-        list(minibatches(labelled(30), size, seeded()))
-
-
-def test_train_epoch_on_whole_batches_is_descend():
-    """One batch an epoch, three epochs, is three steps of the rule along the risk's gradient, state carried over."""
-    torch.set_default_dtype(torch.float64)
-    model = mlp((1, 4, 1))
-    data = Data(torch.linspace(-1, 1, 9).unsqueeze(1), torch.linspace(-1, 1, 9).unsqueeze(1) ** 2)
-    theta = start = model.init(seeded())
-
-    def risk(theta, batch):
-        return empirical_risk(model, theta, batch, half_squared_error)
-
-    rule = momentum(0.1, 0.9)
-    state, means = rule.init(theta), []
-    for _ in range(3):
-        theta, state, mean = train_epoch(risk, theta, rule, state, [data])
-        means.append(mean)
-    path = descend(rule, torch.func.grad(lambda theta: risk(theta, data)), start, 3)
-    torch.set_default_dtype(torch.float32)
-    assert torch.allclose(theta, path[-1], atol=1e-14)
-    assert means[0] > means[1] > means[2] and means[0] == risk(start, data).item()
-
-
-def test_train_epoch_stops_where_the_objective_is_no_number():
-    data = Data(torch.ones(1, 1), torch.zeros(1, 1))
-
-    def risk(theta, batch):
-        return (theta**2).sum() ** 8
-
-    with pytest.raises(FloatingPointError, match=r"step \d+ .*smaller step size η"):
-        train_epoch(risk, torch.full((1,), 10.0), sgd(10.0), (), [data] * 50)
-
-
-def test_train_epoch_needs_a_batch():
-    with pytest.raises(ValueError, match="No batches"):
-        train_epoch(lambda theta, batch: theta.sum(), torch.zeros(1), sgd(0.1), (), [])
-
-
 def test_accuracy_counts():
     model = lambda theta, x: torch.stack([x[:, 0], theta.expand(len(x))], dim=1)  # noqa: E731
     data = Data(torch.tensor([[0.0], [1.0], [2.0], [3.0]]), torch.tensor([1, 1, 0, 1]))
     theta = torch.tensor(1.5)
     assert predict(model, theta, data.x).tolist() == [1, 1, 0, 0]
     assert accuracy(model, theta, data) == 0.75
-    with pytest.raises(ValueError, match="empty"):
-        accuracy(model, theta, take(data, torch.zeros(4, dtype=torch.bool)))
 
 
-def test_progress_goes_through_everything(capsys):
+def test_progress_is_shown(capsys):
     assert list(progress(range(3), "counting")) == [0, 1, 2]
     assert "counting" in capsys.readouterr().err
+    fitted(lambda theta, batch: theta.sum(), torch.zeros(1), sgd(0.1), labelled(6), size=3, epochs=4)
+    shown = capsys.readouterr().err
+    assert "training" in shown and "8/8" in shown
 
 
-# MetaLearner and evaluate
+# Joint training and evaluation
 
 
 def scans(count=23, classes=3, seed=0):
@@ -136,6 +83,15 @@ def scans(count=23, classes=3, seed=0):
     return model, model.init(generator).double(), Data(x, torch.arange(count) % classes)
 
 
+def test_meta_loss_and_task_loss_are_means_over_their_own_examples():
+    """A line through the origin: ½(θx − y)² by hand."""
+    data = Data(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[0.0], [3.0], [4.0]]))
+    theta = torch.tensor([2.0, 0.0])  # errors 2, 1, 4
+    assert LINE(theta, data) == (2 + 0.5 + 8) / 3
+    assert LINE(theta, Data(data.x[:2], data.y[:2])) == 2.5 / 2
+    assert TaskLoss(mlp((1, 1)), half_squared_error, data)(theta) == (2 + 0.5 + 8) / 3
+
+
 @pytest.mark.parametrize("lam", [0, 0.3, 1, 30])
 def test_meta_learner_is_the_weighted_mean_of_both_risks(lam):
     """Value and gradient against torch's own cross-entropy; at λ = 0 the task has no say."""
@@ -143,39 +99,34 @@ def test_meta_learner_is_the_weighted_mean_of_both_risks(lam):
     batch, support = take(data, torch.arange(14)), take(data, torch.arange(14, 23))
     learner = MetaLearner(MetaLoss(model, cross_entropy), TaskLoss(model, cross_entropy, support), lam)
 
-    def risk(theta, data):
-        return F.cross_entropy(model(theta, data.x), data.y)
+    def weighted(of):
+        risk_D, risk_T = (
+            of(lambda theta, part=part: F.cross_entropy(model(theta, part.x), part.y)) for part in (batch, support)
+        )
+        return (risk_D + lam * risk_T) / (1 + lam)
 
-    expected = (risk(theta, batch) + lam * risk(theta, support)) / (1 + lam)
-    slope = (grad(risk)(theta, batch) + lam * grad(risk)(theta, support)) / (1 + lam)
-    assert torch.allclose(learner(theta, batch), expected, rtol=1e-13)
-    assert torch.allclose(grad(learner)(theta, batch), slope, atol=1e-14)
+    assert torch.allclose(learner(theta, batch), weighted(lambda risk: risk(theta)), rtol=1e-13)
+    assert torch.allclose(grad(learner)(theta, batch), weighted(lambda risk: grad(risk)(theta)), atol=1e-14)
     if lam == 0:
         assert torch.equal(grad(learner)(theta, batch), grad(MetaLoss(model, cross_entropy))(theta, batch))
 
 
-@pytest.mark.parametrize("lam", [-0.1, math.nan, math.inf])
-def test_meta_learner_refuses_a_weight_when_it_is_made(lam):
-    with pytest.raises(ValueError, match="λ"):
-        MetaLearner(lambda theta, batch: theta.sum(), lambda theta: theta.sum(), lam)
-
-
 @pytest.mark.parametrize("size", [1, 5, 22, 23, 500])
-def test_evaluation_counts_each_example_once(size):
+def test_evaluation_counts_each_example_once_and_builds_no_graph(size):
     """23 examples: batches of 5 leave 3, batches of 22 leave 1, which must not weigh as much as the 22."""
     model, theta, data = scans()
-    found = evaluate(model, theta, data, cross_entropy, size)
+    kept = []
+
+    def loss(y, y_star):
+        kept.append(y)
+        return cross_entropy(y, y_star)
+
+    found = evaluate(model, theta.requires_grad_(), data, loss, size)
+    assert len(kept) == math.ceil(23 / size) and not any(y.requires_grad for y in kept)
     outputs = model(theta, data.x)
     assert abs(found.risk - F.cross_entropy(outputs, data.y).item()) < 1e-14
     assert found.predicted.tolist() == outputs.argmax(1).tolist()
     assert found.accuracy == sum(map(int.__eq__, outputs.argmax(1).tolist(), data.y.tolist())) / 23
-
-
-def test_evaluation_builds_no_graph():
-    model, theta, data = scans()
-    kept = []
-    evaluate(model, theta.requires_grad_(), data, lambda y, y_star: kept.append(y) or cross_entropy(y, y_star), 5)
-    assert len(kept) == 5 and not any(y.requires_grad for y in kept)
 
 
 def broken(data, index, value=math.nan):
@@ -202,21 +153,7 @@ def test_bad_data_are_refused_by_name(change, words):
     with pytest.raises(ValueError, match=words):
         evaluate(model, theta, change(data), cross_entropy)
     with pytest.raises(ValueError, match=words):
-        fit(MetaLoss(model, cross_entropy), theta, sgd(0.1), change(data), size=22, epochs=9, generator=seeded())
-
-
-def test_labels_that_are_not_finite_are_refused():
-    model, data = mlp((1, 1)), Data(torch.ones(3, 1), torch.tensor([[0.0], [1.0], [math.nan]]))
-    with pytest.raises(ValueError, match=r"1 of 3 labels .* index 2"):
-        fit(MetaLoss(model, half_squared_error), torch.zeros(2), sgd(0.1), data, size=1, epochs=1, generator=seeded())
-
-
-def test_evaluate_refuses_what_is_no_classification_and_no_batch():
-    model, theta, data = scans()
-    with pytest.raises(ValueError, match=r"\(23, 3\).*empirical_risk"):
-        evaluate(model, theta, Data(data.x, torch.zeros(23, 3)), half_squared_error)
-    with pytest.raises(ValueError, match="size = 0"):
-        evaluate(model, theta, data, cross_entropy, 0)
+        fitted(MetaLoss(model, cross_entropy), theta, sgd(0.1), change(data), size=22, epochs=9)
 
 
 def test_a_start_that_is_not_finite_is_refused():
@@ -225,19 +162,49 @@ def test_a_start_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match=f"1 of {model.size} entries .* index 5"):
         evaluate(model, theta, data, cross_entropy)
     with pytest.raises(ValueError, match="index 5"):
-        fit(MetaLoss(model, cross_entropy), theta, sgd(0.1), data, size=5, epochs=1, generator=seeded())
+        fitted(MetaLoss(model, cross_entropy), theta, sgd(0.1), data)
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        ("at least 1", lambda: split_per_class(labelled(), 0, seeded())),
+        *(("10 examples", lambda shots=shots: split_per_class(labelled(), shots, seeded())) for shots in (10, 11)),
+        *(("30 examples", lambda size=size: next(minibatches(labelled(), size, seeded()))) for size in (0, 31)),
+        ("No batches", lambda: train_epoch(LINE, torch.zeros(2), sgd(0.1), (), [])),
+        ("empty", lambda: accuracy(mlp((1, 1)), torch.zeros(2), NONE)),
+        *(("λ", lambda lam=lam: MetaLearner(LINE, sum, lam)) for lam in (-0.1, math.nan, math.inf)),
+        ("empty", lambda: TaskLoss(mlp((1, 1)), half_squared_error, NONE)),
+        ("3 inputs and 1 labels", lambda: TaskLoss(mlp((1, 1)), half_squared_error, Data(ABSENT.x, ONE.y))),
+        ("1 of 3 inputs .* index 2", lambda: TaskLoss(mlp((1, 1)), half_squared_error, Data(ABSENT.y, ABSENT.x))),
+        ("1 of 3 labels .* index 2", lambda: fitted(LINE, torch.zeros(2), sgd(0.1), ABSENT)),
+        (r"\(1, 1\).*empirical_risk", lambda: evaluate(mlp((1, 1)), torch.zeros(2), ONE, half_squared_error)),
+        ("size = 0", lambda: evaluate(mlp((1, 3)), torch.zeros(6), labelled(), cross_entropy, 0)),
+        *((f"of {size}", lambda size=size: fitted(LINE, torch.zeros(2), sgd(0.1), ONE, size=size)) for size in (0, 2)),
+        ("epochs = 0", lambda: fitted(LINE, torch.zeros(2), sgd(0.1), ONE, epochs=0)),
+        ("every = 0", lambda: fitted(LINE, torch.zeros(2), sgd(0.1), ONE, every=0)),
+        ("written by `fit`", lambda: judge("objective", sum)),
+        ("its own name", lambda: falling_and_rising({"a": [1.0]}, [judge("a", lambda theta: 0.0)])),
+        (r"'risk'.*'objective', 'a'.*before it", lambda: falling_and_rising({"a": [1.0]}, [early_stopping("risk", 2)])),
+        ("patience = 0", lambda: early_stopping("a", 0)),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_right_is_refused(words, call):
+    with pytest.raises(ValueError, match=words):
+        call()
 
 
 # fit
 
 
 @pytest.mark.parametrize("rule", [sgd(0.1), momentum(0.1, 0.9), adam(0.01)], ids=lambda rule: rule.text)
-def test_fit_is_the_loop_over_epochs_in_every_bit(rule):
+def test_fit_is_the_loop_over_epochs_in_every_bit_and_changes_nothing_it_is_given(rule):
     model, theta, data = scans()
     objective = MetaLoss(model, cross_entropy)
+    start, images = theta.clone(), data.x.clone()
     run = fit(objective, theta, rule, data, size=5, epochs=4, generator=seeded(1))
+    assert torch.equal(theta, start) and torch.equal(data.x, images)
     own, state, means = seeded(1), rule.init(theta), []
-    start = theta.clone()
     for _ in range(4):
         theta, state, mean = train_epoch(objective, theta, rule, state, minibatches(data, 5, own))
         means.append(mean)
@@ -247,6 +214,7 @@ def test_fit_is_the_loop_over_epochs_in_every_bit(rule):
 
 
 def test_fit_on_whole_batches_is_descend():
+    """One batch an epoch is a step of the rule along the risk's gradient, state carried over."""
     model, theta, data = scans()
     objective = MetaLoss(model, cross_entropy)
     run = fit(objective, theta, momentum(0.1, 0.9), data, size=23, epochs=6, generator=seeded())
@@ -255,26 +223,18 @@ def test_fit_on_whole_batches_is_descend():
     assert run.history["objective"] == pytest.approx([objective(theta, data).item() for theta in path[:-1]], rel=1e-12)
 
 
-def test_fit_changes_nothing_it_is_given():
-    model, theta, data = scans()
-    before = theta.clone(), data.x.clone()
-    run = fit(MetaLoss(model, cross_entropy), theta, sgd(0.1), data, size=5, epochs=1, generator=seeded())
-    assert torch.equal(theta, before[0]) and torch.equal(data.x, before[1]) and not torch.equal(run.theta, theta)
-
-
 def test_prepare_meets_each_batch_once_before_its_step():
     """The batches are those of `minibatches`, and what trains is what ``prepare`` returns: here inputs of 0."""
-    data, seen = Data(torch.arange(7.0).unsqueeze(1), torch.arange(7)), []
+    data, seen, own = Data(torch.arange(7.0).unsqueeze(1), torch.arange(7)), [], seeded()
 
     def prepare(batch, generator):
         seen.append(batch.y.tolist())
         return Data(batch.x * 0, batch.y)
 
-    run = fit(
-        lambda theta, batch: (theta * batch.x).sum(), torch.ones(1), sgd(0.1), data,
-        size=3, epochs=2, generator=seeded(), prepare=prepare,
-    )  # fmt: skip
-    own = seeded()
+    def objective(theta, batch):
+        return (theta * batch.x).sum()
+
+    run = fitted(objective, torch.ones(1), sgd(0.1), data, size=3, epochs=2, prepare=prepare)
     assert seen == [batch.y.tolist() for _ in range(2) for batch in minibatches(data, 3, own)]
     assert run.theta.item() == 1
 
@@ -284,12 +244,8 @@ def falling_and_rising(columns, callbacks, epochs=10):
     watch = [
         judge(name, lambda theta, values=values: values[round(theta.item()) - 1]) for name, values in columns.items()
     ]
-    data = Data(torch.ones(1, 1), torch.ones(1, 1))
-    rule = sgd(1.0)
-    return fit(
-        lambda theta, batch: -theta.sum(), torch.zeros(1), rule, data,
-        size=1, epochs=epochs, generator=seeded(), callbacks=[*watch, *callbacks],
-    )  # fmt: skip
+    options = {"epochs": epochs, "callbacks": [*watch, *callbacks]}
+    return fitted(lambda theta, batch: -theta.sum(), torch.zeros(1), sgd(1.0), ONE, **options)
 
 
 def test_early_stopping_keeps_the_best_and_ends():
@@ -306,70 +262,35 @@ def test_a_history_has_a_column_for_each_judge():
     assert run.history == {"objective": [0.0, -1.0], "a": [1.0, 2.0], "b": [3.0, 4.0]} and run.kept is None
 
 
-def test_columns_that_cannot_be_right_are_refused():
-    with pytest.raises(ValueError, match="written by `fit`"):
-        judge("objective", lambda theta: 0.0)
-    with pytest.raises(ValueError, match="its own name"):
-        falling_and_rising({"a": [1.0]}, [judge("a", lambda theta: 0.0)])
-    with pytest.raises(ValueError, match=r"'risk'.*'objective', 'a'.*before it"):
-        falling_and_rising({"a": [1.0]}, [early_stopping("risk", 2)])
-    with pytest.raises(ValueError, match="patience = 0"):
-        early_stopping("a", 0)
-
-
-@pytest.mark.parametrize("numbers", [{"size": 24}, {"size": 0}, {"epochs": 0}, {"every": 0}])
-def test_fit_refuses_numbers_out_of_range(numbers):
-    model, theta, data = scans()
-    with pytest.raises(ValueError, match=r"of 24|of 0|epochs = 0|every = 0"):
-        options = {"size": 5, "epochs": 1, "generator": seeded()} | numbers
-        fit(MetaLoss(model, cross_entropy), theta, sgd(0.1), data, **options)
-
-
 def test_steps_that_are_too_long_are_told_from_inputs_that_are_broken():
     """Same symptom, an objective that is no number; another cause, another message."""
-    data = Data(torch.ones(4, 1), torch.zeros(4, 1))
-    model = mlp((1, 1))
-    learner = MetaLearner(
-        MetaLoss(model, half_squared_error), TaskLoss(model, half_squared_error, take(data, torch.tensor([0]))), 2.0
-    )
-    given = {"size": 2, "epochs": 500, "generator": seeded()}
+    data, model = Data(torch.ones(4, 1), torch.zeros(4, 1)), mlp((1, 1))
+    task = TaskLoss(model, half_squared_error, take(data, torch.tensor([0])))
+    learner = MetaLearner(MetaLoss(model, half_squared_error), task, 2.0)
+    given = {"size": 2, "epochs": 500}
     with pytest.raises(FloatingPointError, match=r"too long.*smaller step size η") as caught:
-        fit(learner, torch.ones(2), momentum(30.0, 0.5), data, **given)
+        fitted(learner, torch.ones(2), momentum(30.0, 0.5), data, **given)
     assert "momentum, η = 30.0, β = 0.5; objective with λ = 2.0" in str(caught.value)
     step, epoch = map(int, re.search(r"at step (\d+), in epoch (\d+) ", str(caught.value)).groups())
     assert epoch == (step + 1) // 2 and step > 5
-
-    def spoil(batch, generator):
-        return Data(batch.x / 0, batch.y)
-
     with pytest.raises(FloatingPointError, match=r"step 1, in epoch 1.*batch is at fault.*2 of 2 inputs") as caught:
-        fit(learner, torch.ones(2), sgd(0.1), data, prepare=spoil, **given)
+        fitted(learner, torch.ones(2), sgd(0.1), data, prepare=lambda batch, _: Data(batch.x / 0, batch.y), **given)
     assert "too long" not in str(caught.value)
 
 
-def test_a_theta_that_has_left_the_numbers_names_the_step_before():
-    """One step takes θ past the largest number of 32 bits."""
-    data = Data(torch.ones(1, 1), torch.ones(1, 1))
-
-    def plane(theta, batch):
-        return 1e30 * theta.sum()
-
-    with pytest.raises(
-        FloatingPointError, match=r"step 2, .*no longer finite before it, so the step before was too long"
-    ):
-        fit(plane, torch.ones(1), sgd(1e30), data, size=1, epochs=3, generator=seeded())
-
-
-def test_a_gradient_that_is_no_number_beside_an_objective_that_is_one():
-    data = Data(torch.ones(1, 1), torch.ones(1, 1))
-    with pytest.raises(FloatingPointError, match="The gradient is not finite at step 1,"):
-        fit(lambda theta, batch: theta.sqrt().sum(), torch.zeros(1), sgd(0.1), data,
-            size=1, epochs=1, generator=seeded())  # fmt: skip
+@pytest.mark.parametrize(
+    ("objective", "theta", "eta", "words"),
+    [  # one step takes θ past the largest number of 32 bits; √θ has no slope at 0
+        (lambda theta, batch: 1e30 * theta.sum(), 1.0, 1e30,
+         r"step 2, .*no longer finite before it, so the step before was too long"),
+        (lambda theta, batch: theta.sqrt().sum(), 0.0, 0.1, "The gradient is not finite at step 1,"),
+    ],
+)  # fmt: skip
+def test_a_theta_or_gradient_that_is_no_number_is_named(objective, theta, eta, words):
+    with pytest.raises(FloatingPointError, match=words):
+        fitted(objective, torch.full((1,), theta), sgd(eta), ONE, epochs=3)
 
 
-def test_fit_shows_its_progress(capsys):
-    data = Data(torch.ones(6, 1), torch.ones(6, 1))
-    fit(lambda theta, batch: theta.sum(), torch.zeros(1), sgd(0.1), data,
-        size=3, epochs=4, generator=seeded(), label="fitting")  # fmt: skip
-    shown = capsys.readouterr().err
-    assert "fitting" in shown and "8/8" in shown
+def test_an_epoch_names_the_step_at_which_its_objective_is_no_number():
+    with pytest.raises(FloatingPointError, match=r"step \d+ of this epoch.*smaller step size η"):
+        train_epoch(lambda theta, batch: (theta**2).sum() ** 8, torch.full((1,), 10.0), sgd(10.0), (), [ONE] * 50)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings, strategies
+from torch.optim import SGD, Adam, RMSprop
 
 from metautil.updates import UpdateRule, adam, derived, descend, momentum, printed, rmsprop, sgd
 
@@ -12,16 +16,25 @@ ETAS = strategies.floats(1e-4, 1.0)
 BETAS = strategies.floats(0.0, 0.99)
 SEEDS = strategies.integers(0, 2**31)
 EPSILONS = strategies.sampled_from([1e-8, 1e-3])
-WALKS = {
-    "sgd": (sgd, lambda parameters, eta: torch.optim.SGD(parameters, lr=eta)),
-    "momentum": (
-        lambda eta: momentum(eta, 0.9),
-        lambda parameters, eta: torch.optim.SGD(parameters, lr=eta, momentum=0.9),
-    ),
-    "rmsprop": (rmsprop, lambda parameters, eta: torch.optim.RMSprop(parameters, lr=eta)),
-    "adam": (adam, lambda parameters, eta: torch.optim.Adam(parameters, lr=eta)),
+RULES = {
+    "sgd": (sgd, SGD, {}, {}),
+    "momentum": (momentum, SGD, {"beta": 0.9}, {"momentum": 0.9}),
+    "rmsprop": (rmsprop, RMSprop, {}, {}),
+    "adam": (adam, Adam, {}, {}),
 }
-"""Every inner rule with the defaults of both sides, which are the same."""
+"""Every inner rule, torch's own, and their settings beside η; the defaults of both sides are the same."""
+
+each_rule = pytest.mark.parametrize("name", RULES)
+
+
+def ours_of(name: str, eta: float) -> UpdateRule:
+    make, _, own, _ = RULES[name]
+    return make(eta, **own)
+
+
+def theirs_of(name: str, eta: float) -> partial:
+    _, optimiser, _, own = RULES[name]
+    return partial(optimiser, lr=eta, **own)
 
 
 def reference_path(optimiser, gradient, start, steps):
@@ -35,25 +48,35 @@ def reference_path(optimiser, gradient, start, steps):
     return torch.stack(path)
 
 
-def bowl(seed):
+def agree(ours, theirs):
+    return (ours - theirs).abs().max() <= 1e-10 * max(1.0, theirs.abs().max())
+
+
+@each_rule
+@settings(max_examples=15)
+@given(eta=ETAS, lam=strategies.just(0.0) | strategies.floats(0.01, 100), beta=BETAS, seed=SEEDS)
+def test_rules_walk_as_torch_optim_does(name, eta, lam, beta, seed):
+    """Alone, and by `derived` on a pair of gradients where torch's optimiser has the gradient of L_D + λ L_T."""
     generator = torch.Generator().manual_seed(seed)
-    curvatures = torch.rand(5, generator=generator, dtype=torch.float64)
-    return lambda theta: curvatures * theta, torch.randn(5, generator=generator, dtype=torch.float64)
+    factors = torch.rand(2, 5, generator=generator, dtype=torch.float64) / (1 + lam)
+    goals, start = torch.randn(2, 5, generator=generator, dtype=torch.float64), torch.zeros(5, dtype=torch.float64)
 
+    def pair(theta):
+        return tuple(factors * (theta - goals))
 
-@settings(max_examples=25)
-@given(eta=ETAS, beta=BETAS, seed=SEEDS)
-def test_rules_walk_as_torch_optim_does(eta, beta, seed):
-    gradient, start = bowl(seed)
-    for rule, optimiser in (
-        (sgd(eta), lambda parameters: torch.optim.SGD(parameters, lr=eta)),
-        (momentum(eta, beta), lambda parameters: torch.optim.SGD(parameters, lr=eta, momentum=beta)),
-        (rmsprop(eta), lambda parameters: torch.optim.RMSprop(parameters, lr=eta)),
-        (adam(eta), lambda parameters: torch.optim.Adam(parameters, lr=eta)),
-    ):
-        ours = descend(rule, gradient, start, 100)
-        theirs = reference_path(optimiser, gradient, start, 100)
-        assert (ours - theirs).abs().max() <= 1e-10 * max(1.0, theirs.abs().max())
+    def objective_gradient(theta):
+        theta = theta.requires_grad_()
+        risk_D, risk_T = 0.5 * (factors * (theta - goals) ** 2).sum(1)
+        return torch.autograd.grad(risk_D + lam * risk_T, theta)[0]
+
+    rule, optimiser = ours_of(name, eta), theirs_of(name, eta)
+    assert agree(
+        descend(derived(lam, rule), pair, start, 100), reference_path(optimiser, objective_gradient, start, 100)
+    )
+    if name == "momentum":
+        rule, optimiser = momentum(eta, beta), partial(SGD, lr=eta, momentum=beta)
+    alone = lambda theta: pair(theta)[0]  # noqa: E731
+    assert agree(descend(rule, alone, goals[1], 100), reference_path(optimiser, alone, goals[1], 100))
 
 
 @settings(max_examples=25)
@@ -61,53 +84,34 @@ def test_rules_walk_as_torch_optim_does(eta, beta, seed):
 def test_adaptive_rules_answer_any_gradients_as_torch_optim_does(eta, beta_1, beta_2, epsilon, seed):
     """100 gradients that do not depend on the walk: with β₂ near 0 a step is nearly η times a sign, and a walk is chaotic."""
     gradients = torch.randn(100, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    start = torch.zeros(5, dtype=torch.float64)
     for rule, optimiser in (
-        (
-            rmsprop(eta, beta_2, epsilon),
-            lambda parameters: torch.optim.RMSprop(parameters, lr=eta, alpha=beta_2, eps=epsilon),
-        ),
-        (
-            adam(eta, beta_1, beta_2, epsilon),
-            lambda parameters: torch.optim.Adam(parameters, lr=eta, betas=(beta_1, beta_2), eps=epsilon),
-        ),
+        (rmsprop(eta, beta_2, epsilon), partial(RMSprop, lr=eta, alpha=beta_2, eps=epsilon)),
+        (adam(eta, beta_1, beta_2, epsilon), partial(Adam, lr=eta, betas=(beta_1, beta_2), eps=epsilon)),
     ):
         ours, theirs = iter(gradients), iter(gradients)
-        path = descend(rule, lambda theta, ours=ours: next(ours), torch.zeros(5, dtype=torch.float64), 100)
-        other = reference_path(optimiser, lambda theta, theirs=theirs: next(theirs), path[0], 100)
+        path = descend(rule, lambda theta, ours=ours: next(ours), start, 100)
+        other = reference_path(optimiser, lambda theta, theirs=theirs: next(theirs), start, 100)
         assert (path - other).abs().max() <= 1e-10
 
 
 @settings(max_examples=25)
 @given(eta=ETAS, lam=strategies.floats(0, 100), seed=SEEDS)
-def test_derived_rule_is_the_rule_on_the_weighted_gradient(eta, lam, seed):
-    """With any inner rule, and with η multiplying both gradients: twice η is twice the step."""
+def test_derived_and_printed_rules_weigh_the_two_gradients(eta, lam, seed):
+    """η multiplies both gradients of the derived rule, with any inner rule; the printed one weighs by λ/η: halving η
+    halves D's part and leaves T's."""
     g_D, g_T = torch.randn(2, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    step, _ = derived(lam, sgd(eta))((g_D, g_T), ())
-    assert torch.allclose(step, -eta * g_D - eta * lam * g_T, rtol=1e-12, atol=1e-12)
+    step, state = derived(lam, sgd(eta))((g_D, g_T), ())
+    assert torch.allclose(step, -eta * g_D - eta * lam * g_T, rtol=1e-12, atol=1e-12) and state == ()
     assert torch.allclose(derived(lam, sgd(2 * eta))((g_D, g_T), ())[0], 2 * step, rtol=1e-12)
     rule = derived(lam, momentum(eta, 0.5))
-    state = rule.init(g_D)
-    assert torch.allclose(rule((g_D, g_T), state)[0], step, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", WALKS)
-@settings(max_examples=15, derandomize=True, deadline=None)
-@given(eta=ETAS, lam=strategies.just(0.0) | strategies.floats(0.01, 100), seed=SEEDS)
-def test_derived_rule_walks_as_torch_optim_on_the_weighted_objective(name, eta, lam, seed):
-    """Learning rate × λ: ours is handed the pair of gradients, torch's optimiser the gradient of L_D + λ L_T."""
-    generator = torch.Generator().manual_seed(seed)
-    factors = torch.rand(2, 5, generator=generator, dtype=torch.float64) / (1 + lam)
-    goals, start = torch.randn(2, 5, generator=generator, dtype=torch.float64), torch.zeros(5, dtype=torch.float64)
-    make, optimiser = WALKS[name]
-
-    def objective_gradient(theta):
-        theta = theta.requires_grad_()
-        risk_D, risk_T = 0.5 * (factors * (theta - goals) ** 2).sum(1)
-        return torch.autograd.grad(risk_D + lam * risk_T, theta)[0]
-
-    ours = descend(derived(lam, make(eta)), lambda theta: tuple(factors * (theta - goals)), start, 100)
-    theirs = reference_path(lambda parameters: optimiser(parameters, eta), objective_gradient, start, 100)
-    assert (ours - theirs).abs().max() <= 1e-10 * max(1.0, theirs.abs().max())
+    assert torch.allclose(rule((g_D, g_T), rule.init(g_D))[0], step, rtol=1e-12, atol=1e-12)
+    assert torch.allclose(printed(eta, eta * lam)((g_D, g_T), ())[0], step)
+    step, state = printed(eta, lam)((g_D, g_T), ())
+    assert torch.allclose(step, derived(lam / eta, sgd(eta))((g_D, g_T), ())[0], rtol=1e-10, atol=1e-10) and state == ()
+    nothing, halved = torch.zeros(4, dtype=torch.float64), printed(eta / 2, lam)
+    assert torch.allclose(halved((g_D, nothing), ())[0], printed(eta, lam)((g_D, nothing), ())[0] / 2)
+    assert torch.equal(halved((nothing, g_T), ())[0], printed(eta, lam)((nothing, g_T), ())[0])
 
 
 def test_adam_begins_with_a_step_of_eta_and_forgets_the_unit_of_the_risk():
@@ -128,112 +132,65 @@ def test_rmsprop_divides_by_the_root_of_the_mean_square():
     assert torch.allclose(path[1], -0.1 * gradient.sign() / 0.5**0.5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("rule", [rmsprop(0.1), adam(0.1)])
-def test_a_gradient_of_zero_is_a_step_of_zero(rule):
-    path = descend(rule, torch.zeros_like, torch.ones(2), 3)
-    assert torch.equal(path, torch.ones(4, 2))
+def parts_of(state) -> tuple:
+    return state if isinstance(state, tuple) else (state,)
 
 
-def test_single_precision_stays_single():
-    for make, _ in WALKS.values():
-        assert descend(make(0.1), lambda theta: theta, torch.ones(2, dtype=torch.float32), 3).dtype == torch.float32
+@each_rule
+def test_a_rule_is_a_pure_and_differentiable_mapping(name):
+    """It changes nothing it is given and answers alike twice; no gradient, no step at first; single precision stays so.
+
+    Hypergradients need the step differentiable in the gradient and the state: autograd's derivative is the difference
+    quotient.
+    """
+    rule, given = ours_of(name, 0.1), torch.tensor([0.7, -2.0], dtype=torch.float64)
+    gradient, state = given.clone(), rule(torch.tensor([1.0, 0.5], dtype=torch.float64), rule.init(given))[1]
+    kept = [part.clone() for part in parts_of(state)]
+    first, second = rule(gradient, state), rule(gradient, state)
+    assert torch.equal(first[0], second[0]) and all(map(torch.equal, parts_of(first[1]), parts_of(second[1])))
+    assert torch.equal(gradient, given) and all(map(torch.equal, parts_of(state), kept))
+    assert torch.equal(descend(rule, torch.zeros_like, torch.ones(2), 3), torch.ones(4, 2))
+    assert descend(rule, lambda theta: theta, torch.ones(2, dtype=torch.float32), 3).dtype == torch.float32
+    assert torch.autograd.gradcheck(lambda g: rule(g, state)[0], gradient.requires_grad_())
+    if name == "momentum":
+        assert torch.autograd.gradcheck(lambda v: rule(given, v), state.requires_grad_())
 
 
 def test_momentum_without_memory_is_gradient_descent():
-    gradient, start = bowl(3)
-    assert torch.equal(descend(momentum(0.3, 0.0), gradient, start, 20), descend(sgd(0.3), gradient, start, 20))
+    paths = [descend(rule, lambda theta: theta * 0.7, torch.ones(3), 20) for rule in (momentum(0.3, 0.0), sgd(0.3))]
+    assert torch.equal(*paths)
 
 
-def test_a_rule_changes_nothing_it_is_given():
-    rule, gradient = momentum(0.1, 0.9), torch.ones(3)
-    state = torch.full((3,), 2.0)
-    first, second = rule(gradient, state), rule(gradient, state)
-    assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
-    assert torch.equal(state, torch.full((3,), 2.0)) and torch.equal(gradient, torch.ones(3))
+NUMBERS = (0.0, -0.1, math.nan, math.inf)
+WRONG = {
+    "η": (NUMBERS, (sgd, partial(momentum, beta=0.9), rmsprop, adam, partial(printed, lam=1.0))),
+    "β": ((-0.1, 1.0, math.nan), (partial(momentum, 0.1), partial(rmsprop, 0.1), partial(adam, 0.1), partial(adam, 0.1, 0.9))),
+    "ε": (NUMBERS, (partial(rmsprop, 0.1, 0.9), partial(adam, 0.1, 0.9, 0.9))),
+    "λ": (NUMBERS[1:], (partial(derived, rule=sgd(0.1)), partial(printed, 0.1))),
+}  # fmt: skip
+"""Values of a setting that cannot be, and all that take it."""
 
 
-@pytest.mark.parametrize("rule", [rmsprop(0.1), adam(0.1)])
-def test_an_adaptive_rule_changes_nothing_it_is_given(rule):
-    gradient = torch.tensor([1.0, -2.0])
-    state = rule(gradient, rule.init(gradient))[1]
-    kept = [part.clone() for part in state]
-    first, second = rule(gradient, state), rule(gradient, state)
-    assert torch.equal(first[0], second[0]) and all(map(torch.equal, first[1], second[1]))
-    assert all(map(torch.equal, state, kept)) and torch.equal(gradient, torch.tensor([1.0, -2.0]))
+@pytest.mark.parametrize("symbol", WRONG)
+def test_settings_out_of_range_are_refused(symbol):
+    values, makers = WRONG[symbol]
+    for make in makers:
+        for value in values:
+            with pytest.raises(ValueError, match=symbol):
+                make(value)
 
 
-@pytest.mark.parametrize("rule", [rmsprop(0.1), adam(0.1)])
-def test_a_gradient_passes_through_an_adaptive_rule(rule):
-    """The step is differentiable in the gradient: autograd's derivative is the difference quotient."""
-    gradient = torch.tensor([0.7, -2.0], dtype=torch.float64)
-    state = rule(torch.tensor([1.0, 0.5], dtype=torch.float64), rule.init(gradient))[1]
-    assert torch.autograd.gradcheck(lambda g: rule(g, state)[0], gradient.requires_grad_())
-
-
-def test_a_gradient_passes_through_a_rule():
-    """Hypergradients need it: the step is differentiable in the gradient and the state."""
-    gradient = torch.ones(2, requires_grad=True)
-    step, velocity = momentum(0.1, 0.9)(gradient, torch.zeros(2))
-    (step.sum() + velocity.sum()).backward()
-    assert torch.allclose(gradient.grad, torch.full((2,), 0.9))
-
-
-@pytest.mark.parametrize("eta", [0.0, -0.1, float("nan"), float("inf")])
-def test_a_step_size_must_be_positive(eta):
-    for make in (sgd, lambda eta: momentum(eta, 0.9), rmsprop, adam):
-        with pytest.raises(ValueError, match="η"):
-            make(eta)
-
-
-@pytest.mark.parametrize("beta", [-0.1, 1.0, float("nan")])
-def test_a_share_must_lie_below_one(beta):
-    for make in (momentum, rmsprop, adam, lambda eta, beta: adam(eta, 0.9, beta)):
-        with pytest.raises(ValueError, match="β"):
-            make(0.1, beta)
-
-
-@pytest.mark.parametrize("epsilon", [0.0, -1e-8, float("nan"), float("inf")])
-def test_an_addend_must_be_positive(epsilon):
-    for make in (rmsprop, adam):
-        with pytest.raises(ValueError, match="ε"):
-            make(0.1, epsilon=epsilon)
-
-
-@pytest.mark.parametrize("lam", [-1.0, float("nan")])
-def test_a_weight_must_not_be_negative(lam):
-    with pytest.raises(ValueError, match="λ"):
-        derived(lam, sgd(0.1))
-
-
-@settings(max_examples=25)
-@given(eta=ETAS, lam=strategies.floats(0, 100), seed=SEEDS)
-def test_printed_rule_weighs_by_lambda_over_eta(eta, lam, seed):
-    """Its step is the derived one with the weight λ/η; halving η halves D's part and leaves T's."""
-    g_D, g_T = torch.randn(2, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    step, state = printed(eta, lam)((g_D, g_T), ())
-    assert state == ()
-    assert torch.allclose(step, derived(lam / eta, sgd(eta))((g_D, g_T), ())[0], rtol=1e-10, atol=1e-10)
-    assert torch.allclose(printed(eta, eta * lam)((g_D, g_T), ())[0], derived(lam, sgd(eta))((g_D, g_T), ())[0])
-    nothing = torch.zeros(4, dtype=torch.float64)
-    halved = printed(eta / 2, lam)
-    assert torch.allclose(halved((g_D, nothing), ())[0], printed(eta, lam)((g_D, nothing), ())[0] / 2)
-    assert torch.equal(halved((nothing, g_T), ())[0], printed(eta, lam)((nothing, g_T), ())[0])
-
-
-def test_printed_rule_refuses_what_the_others_refuse():
-    for eta in (0.0, -0.1, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="η"):
-            printed(eta, 1.0)
-    for lam in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="λ"):
-            printed(0.1, lam)
-
-
-def test_a_rule_says_what_it_is():
-    assert momentum(0.1, 0.9).text == "momentum, η = 0.1, β = 0.9"
-    assert sgd(0.1).text == "gradient descent, η = 0.1"
-    assert rmsprop(0.1).text == "RMSprop, η = 0.1, β = 0.99, ε = 1e-08"
-    assert adam(0.1).text == "Adam, η = 0.1, β₁ = 0.9, β₂ = 0.999, ε = 1e-08"
-    assert derived(3.0, sgd(0.1)).text == "gradient descent, η = 0.1, λ = 3.0"
-    assert printed(0.1, 3.0).text == "printed rule, η = 0.1, λ = 3.0"
-    assert UpdateRule(torch.zeros_like, lambda gradient, state: (-gradient, state)).text == "an update rule"
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (sgd(0.1), "gradient descent, η = 0.1"),
+        (momentum(0.1, 0.9), "momentum, η = 0.1, β = 0.9"),
+        (rmsprop(0.1), "RMSprop, η = 0.1, β = 0.99, ε = 1e-08"),
+        (adam(0.1), "Adam, η = 0.1, β₁ = 0.9, β₂ = 0.999, ε = 1e-08"),
+        (derived(3.0, sgd(0.1)), "gradient descent, η = 0.1, λ = 3.0"),
+        (printed(0.1, 3.0), "printed rule, η = 0.1, λ = 3.0"),
+        (UpdateRule(torch.zeros_like, lambda gradient, state: (-gradient, state)), "an update rule"),
+    ],
+)
+def test_a_rule_says_what_it_is(rule, text):
+    assert rule.text == text

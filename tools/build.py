@@ -9,15 +9,13 @@ are neither committed nor this program's own is never overwritten without ``--fo
 from __future__ import annotations
 
 import argparse
-import ast
 import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import nbformat
@@ -25,22 +23,25 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tqdm import tqdm
 
+from tools.dependencies import names_used
 from tools.running import NotebookError, run
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = "metautil"
+IDENTITY = "metautil"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 KEPT_CELL_METADATA = ("tags", "nbgrader", "jupyter")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
-PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}")
+PLACEHOLDER = re.compile(r"\{\{([^\n]*?)\}\}")
+CODE_CELL_OR_PLACEHOLDER = re.compile(
+    rf"^(```+)\{{code-cell\}}.*?(?:^\1[ \t]*$|\Z)|{PLACEHOLDER.pattern}", re.DOTALL | re.MULTILINE
+)
 MARKER = re.compile(r"^\s*#+ *(BEGIN|END) SOLUTION\s*$")
-BAR = re.compile(r"(?:(?P<label>.*): )? *\d+%\|.*\| \d+/(?P<total>\d+) \[.*\]", re.DOTALL)
-BAR_WITHOUT_TOTAL = re.compile(r"(?:(?P<label>.*): )?\d+it \[.*\]", re.DOTALL)
 LINK = re.compile(r'(\]\(|\b(?:src|href)=")(?![\w+.-]+:|[#/])([^)\s"]+)')
 CODE = re.compile(r"(^```.*?^```|`[^`\n]*`)", re.DOTALL | re.MULTILINE)
-
-Quote = Callable[[str], str]
+MARKDOWN_LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(\s*<?([^)\s>]*)>?(?:\s+\"[^\"]*\")?\s*\)")
+CODE_OR_LINK = re.compile(f"{CODE.pattern}|{MARKDOWN_LINK.pattern}", CODE.flags)
+MAKERS = "from tools import build; build.generate, build._executed"
+"""What a notebook's outputs owe to this program, as `tools.dependencies` reads it."""
 
 
 class BuildError(Exception):
@@ -50,15 +51,8 @@ class BuildError(Exception):
 # Text to cells
 
 
-def stored_result(key: str) -> str:
-    """Text of a stored result; see `benchmarks.store.quote`."""
-    from benchmarks.store import quote  # late, so that lessons without results build without it
-
-    return quote(key)
-
-
-def fill(text: str, name: str, quote: Quote = stored_result) -> str:
-    """Put stored results in place of ``{{file.case.metric}}`` in a lesson, code cells excepted.
+def fill(text: str, name: str) -> str:
+    """Put stored results (`benchmarks.store.quote`) in place of ``{{file.case.metric}}``, code cells excepted.
 
     Parameters
     ----------
@@ -66,38 +60,59 @@ def fill(text: str, name: str, quote: Quote = stored_result) -> str:
         The lesson's source.
     name : str
         Its file name, for messages.
-    quote : callable
-        Key to text; raises LookupError, ValueError or OSError where there is no such result.
 
     Raises
     ------
     BuildError
         If a key is unknown.
     """
-    lines, fence = [], ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    from benchmarks.store import quote  # late: it takes a while
 
-        def result(match: re.Match, number: int = number) -> str:
-            key = match.group(1).strip()
-            try:
-                return quote(key)
-            except (LookupError, ValueError, OSError) as error:
-                reason = str(error.args[0] if isinstance(error, KeyError) and error.args else error).rstrip(".")
-                raise BuildError(
-                    f"{name}, line {number}: no stored result for {{{{{key}}}}} ({reason}). Run its "
-                    f"benchmark, or correct the key. Double braces always mean a stored result; in a "
-                    f"formula, put a space between the braces."
-                ) from None
+    def result(match: re.Match) -> str:
+        if match[1]:
+            return match[0]
+        key = match[2].strip()
+        try:
+            return quote(key)
+        except (LookupError, ValueError, OSError) as error:
+            reason = str(error.args[0] if isinstance(error, KeyError) and error.args else error).rstrip(".")
+            raise BuildError(
+                f"{name}, line {text[: match.start()].count(chr(10)) + 1}: no stored result for {{{{{key}}}}} ({reason}). "
+                f"Run its benchmark, or correct the key. Double braces always mean a stored result; in a formula, put a "
+                f"space between the braces."
+            ) from None
 
-        opening = re.match(r"(```+)\{code-cell\}", line)
-        if fence:
-            fence = "" if line.strip() == fence else fence
-        elif opening:
-            fence = opening.group(1)
-        else:
-            line = PLACEHOLDER.sub(result, line)
-        lines.append(line)
-    return "\n".join(lines) + "\n"
+    return CODE_CELL_OR_PLACEHOLDER.sub(result, text)
+
+
+def to_planned(target: str, there: Collection[str]) -> bool:
+    """Whether a link leads to a lesson whose number is not ``there``."""
+    number = re.match(r"(?:solutions/)?(\d\d)_\w+\.ipynb(?:#|$)", target)
+    return number is not None and number[1] not in there
+
+
+def planned(text: str, there: Collection[str]) -> str:
+    """Put a lesson's text, and "(planned)", in place of a link to it where there is no lesson of its number.
+
+    Parameters
+    ----------
+    text : str
+        Markdown.
+    there : collection of str
+        Numbers of the lessons that have a source, such as ``"03"``.
+    """
+
+    def plain(match: re.Match) -> str:
+        _, image, words, target = match.groups()
+        return f"{words} (planned)" if target and not image and to_planned(target, there) else match[0]
+
+    return CODE_OR_LINK.sub(plain, text)
+
+
+def text_of(lesson: Path) -> str:
+    """A lesson's source, filled, with links to lessons that have a source alone."""
+    there = {path.name[:2] for path in sources(lesson.parent.parent)}
+    return planned(fill(lesson.read_text(encoding="utf-8"), lesson.name), there)
 
 
 def parse(text: str, name: str) -> list[NotebookNode]:
@@ -190,56 +205,8 @@ def _one_folder_down(source: str) -> str:
 # Whether a notebook is up to date
 
 
-def _without_docstrings(text: str) -> str:
-    """Code in a normal form: comments, layout and docstrings do not count."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            body = node.body
-            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                node.body = body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
-
-
-def _imported(text: str, module: str = "", package: bool = False) -> Iterator[str]:
-    """Names that may be modules of the helper package, imported anywhere in the code of ``module``."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parents = module.split(".")
-                parents = parents[: len(parents) - node.level + package]
-                base = ".".join([*parents, base]).rstrip(".")
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and re.fullmatch(rf"{PACKAGE}(\.\w+)+", str(node.value)):
-            yield node.value  # importlib.import_module("metautil.risks")
-
-
-def modules_used(cells: Iterable[NotebookNode], root: Path = ROOT) -> dict[str, Path]:
-    """Modules of ``metautil`` that a lesson imports, directly or through others: name to file."""
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    plain = TransformerManager().transform_cell  # %magics are not Python
-    texts = [(plain(cell.source), "", False) for cell in cells if cell.cell_type == "code"]
-    found: dict[str, Path] = {}
-    while texts:
-        for name in _imported(*texts.pop()):
-            parts = name.split(".")
-            for end in range(1, len(parts) + 1) if parts[0] == PACKAGE else ():
-                module = ".".join(parts[:end])
-                folder = root.joinpath(*parts[:end])
-                path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
-                if module not in found and path.is_file():
-                    found[module] = path
-                    texts.append((path.read_text(encoding="utf-8"), module, folder.is_dir()))
-    return dict(sorted(found.items()))
-
-
 def digest(text: str, name: str, root: Path = ROOT) -> str:
-    """Hash of what a lesson's notebooks depend on: filled text, helper modules used, this program.
+    """Hash of what a lesson's notebooks depend on: filled text, names of the packages that it uses, this program.
 
     Parameters
     ----------
@@ -248,34 +215,28 @@ def digest(text: str, name: str, root: Path = ROOT) -> str:
     name : str
         File name of the lesson.
     root : Path
-        Folder that holds ``metautil``.
+        Folder that holds the packages.
 
     Raises
     ------
     BuildError
-        If a code cell is not Python.
+        If a code cell, or a module that is used, is not Python.
     """
+    cells = {f"{name}, cell {cell.id}": cell.source for cell in parse(text, name) if cell.cell_type == "code"}
     try:
-        used = {
-            module: path.read_text(encoding="utf-8") for module, path in modules_used(parse(text, name), root).items()
-        }
-        code = {module: _without_docstrings(source) for module, source in used.items()}
+        used = [names_used(cells, root), names_used({"": MAKERS}, ROOT, ("tools",))]
     except SyntaxError as error:
-        raise BuildError(f"{name}: code that is not Python: {error}") from error
-    here = Path(__file__).resolve().parent
-    makers = [_without_docstrings((here / file).read_text(encoding="utf-8")) for file in ("build.py", "running.py")]
-    return hashlib.sha256(json.dumps([text, code, makers]).encode()).hexdigest()
+        raise BuildError(f"{error.filename}, line {error.lineno}: code that is not Python: {error.msg}") from error
+    return hashlib.sha256(json.dumps([text, *used]).encode()).hexdigest()
 
 
-def disagreements(lesson: Path, notebook: Path, quote: Quote = stored_result) -> list[str]:
+def disagreements(lesson: Path, notebook: Path) -> list[str]:
     """What a saved notebook has that its lesson's source does not give, and the reverse.
 
     Parameters
     ----------
     lesson, notebook : Path
         A notebook in a folder named ``solutions`` is compared with the solved version.
-    quote : callable
-        See `fill`.
 
     Returns
     -------
@@ -285,7 +246,7 @@ def disagreements(lesson: Path, notebook: Path, quote: Quote = stored_result) ->
     if not notebook.exists():
         return [f"{notebook.name} is missing; run make notebooks"]
     saved = nbformat.read(notebook, as_version=4)
-    expected = generate(fill(lesson.read_text(encoding="utf-8"), lesson.name, quote), lesson.name, _is_solved(notebook))
+    expected = generate(text_of(lesson), lesson.name, _is_solved(notebook))
     found = []
     if len(saved.cells) != len(expected):
         found.append(f"{notebook.name}: {len(saved.cells)} cells, the source gives {len(expected)}")
@@ -306,62 +267,18 @@ def _is_solved(notebook: Path) -> bool:
 def clean(notebook: NotebookNode) -> None:
     """Remove from an executed notebook what differs from run to run or from person to person.
 
-    Widget views and their state go: a saved view is dead, and hides the picture. A progress bar, whose
-    text was written when it started, gets its final text without times.
-
-    Raises
-    ------
-    BuildError
-        If a progress bar was never closed; how far it got on the screen then depends on the clock.
+    Widget views go: a saved view is dead, and hides the picture. Neighbouring pieces of one stream are joined: where
+    the kernel cut them is a matter of timing.
     """
-    widgets = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT_CELL_METADATA})
-        if cell.cell_type != "code":
-            continue
-        for output in cell.outputs:
-            view = output.get("data", {}).pop(WIDGET_VIEW, None)
-            if view is not None and set(output.data) == {"text/plain"}:
-                try:
-                    output.data["text/plain"] = _final(output.data["text/plain"], view["model_id"], widgets)
-                except ValueError as error:
-                    raise BuildError(f"cell {cell.id}: {error}") from None
-        cell.outputs = _joined(cell.outputs)
-    identity = notebook.metadata.get(PACKAGE)
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
-    if identity is not None:
-        notebook.metadata[PACKAGE] = identity
-
-
-def _final(text: str, model: str, widgets: dict) -> str:
-    """Text of a progress bar at its end, from its widget's state; other texts are returned as they are."""
-    known, unknown = BAR.fullmatch(text), BAR_WITHOUT_TOTAL.fullmatch(text)
-    if not (known or unknown):
-        return text
-    label = (known or unknown)["label"]
-    _, bar, right = (
-        widgets[child.removeprefix("IPY_MODEL_")]["state"] for child in widgets[model]["state"]["children"]
-    )
-    if bar["bar_style"] not in ("success", "danger") and (unknown or bar["value"] < bar["max"]):
-        raise ValueError(f"the progress bar {label or text!r} was not closed; loop over it to its end, or use `with`.")
-    if known:
-        total = int(known["total"])  # as at the start, which is what nbval sees; a run may stop before it
-        form = "{l_bar}{bar:10}| {n_fmt}/{total_fmt}"
-        return tqdm.format_meter(int(bar["value"]), total, 0, prefix=label or "", bar_format=form)
-    count = re.match(r"\W*(\d+)", right["value"])
-    return f"{label}: {count[1]}it" if label else f"{count[1]}it"
-
-
-def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Join neighbouring pieces of one stream: where the kernel cut them is a matter of timing."""
-    joined: list[NotebookNode] = []
-    for output in outputs:
-        last = joined[-1] if joined else None
-        if last and output.output_type == "stream" and last.output_type == "stream" and last.name == output.name:
-            last.text += output.text
-        else:
-            joined.append(output)
-    return joined
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+        CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)
+    kept = {"kernelspec": KERNEL, "language_info": {"name": "python"}, IDENTITY: notebook.metadata.get(IDENTITY, {})}
+    notebook.metadata = nbformat.from_dict(kept)
 
 
 # Writing, with care for what is there
@@ -388,21 +305,13 @@ class Written:
 
 
 def refuse_to_lose_work(notebook: Path, written: Written) -> None:
-    """Raise if overwriting ``notebook`` would lose changes that are neither in git nor the build's own.
-
-    Raises
-    ------
-    BuildError
-        With what to do instead.
-    """
+    """Raise BuildError if overwriting ``notebook`` would lose changes that are neither in git nor the build's own."""
     if not notebook.exists() or written.wrote(notebook):
         return
     ours = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}  # git sets them in hooks
+    command = ["git", "status", "--porcelain", "--ignored", "--", notebook.name]
     try:
-        state = subprocess.run(
-            ["git", "status", "--porcelain", "--ignored", "--", notebook.name],
-            cwd=notebook.parent, env=ours, capture_output=True, text=True,
-        )  # fmt: skip
+        state = subprocess.run(command, cwd=notebook.parent, env=ours, capture_output=True, text=True)
         committed = state.returncode == 0 and not state.stdout.strip()
     except OSError:  # no git on this machine
         committed = False
@@ -416,21 +325,16 @@ def refuse_to_lose_work(notebook: Path, written: Written) -> None:
 
 def _replace(contents: dict[Path, str]) -> None:
     """Write files so that none is ever seen half-written: all to temporary names first, then renamed."""
-    ready: list[tuple[str, Path]] = []
+    ready = {path.with_name(f".{path.name}.{os.getpid()}.tmp"): path for path in contents}
     try:
-        for path, content in contents.items():
+        for temporary, path in ready.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
-            ready.append((temporary, path))
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(content)
-            os.chmod(temporary, 0o644)
-        while ready:
-            os.replace(*ready[0])
-            ready.pop(0)
+            temporary.write_text(contents[path], encoding="utf-8", newline="\n")
+        for temporary, path in ready.items():
+            os.replace(temporary, path)
     finally:
-        for temporary, _ in ready:
-            Path(temporary).unlink(missing_ok=True)
+        for temporary in ready:
+            temporary.unlink(missing_ok=True)
 
 
 def _short(path: Path) -> str:
@@ -441,6 +345,11 @@ def _short(path: Path) -> str:
 # The build
 
 
+def sources(folder: Path) -> list[Path]:
+    """Sources of all lessons in the folder of lessons, in order."""
+    return sorted(folder.glob("lesson_[0-9][0-9]/[0-9][0-9]_*.md"))
+
+
 def lessons_in(folder: Path, only: str | None = None) -> list[Path]:
     """Sources of the lessons, in order; with ``only`` the one of that number (``3``, ``03`` or its name).
 
@@ -449,7 +358,7 @@ def lessons_in(folder: Path, only: str | None = None) -> list[Path]:
     BuildError
         If there is none.
     """
-    found = sorted(folder.glob("lesson_*/[0-9][0-9]_*.md"))
+    found = sources(folder)
     number = only.zfill(2) if only and only.isdigit() else only
     chosen = [path for path in found if not number or number in (path.name[:2], path.name, path.stem)]
     if not chosen:
@@ -463,9 +372,9 @@ def notebooks_of(lesson: Path, out: Path) -> tuple[Path, Path]:
     return out / f"{lesson.stem}.ipynb", out / "solutions" / f"{lesson.stem}.ipynb"
 
 
-def stale(lesson: Path, out: Path, quote: Quote = stored_result) -> str:
+def stale(lesson: Path, out: Path) -> str:
     """Why a lesson's notebooks must be built again; empty where they are up to date."""
-    wanted = digest(fill(lesson.read_text(encoding="utf-8"), lesson.name, quote), lesson.name)
+    wanted = digest(text_of(lesson), lesson.name)
     for notebook in notebooks_of(lesson, out):
         if not notebook.exists():
             return f"{_short(notebook)} is missing"
@@ -473,19 +382,15 @@ def stale(lesson: Path, out: Path, quote: Quote = stored_result) -> str:
             saved = nbformat.read(notebook, as_version=4)
         except Exception:  # cut off, merge markers, not JSON: nbformat and json have many names for it
             return f"{_short(notebook)} cannot be read"
-        if saved.metadata.get(PACKAGE, {}).get("digest") != wanted:
-            return "its text, a helper module it uses, or the build changed"
-        if disagreements(lesson, notebook, quote):
+        if saved.metadata.get(IDENTITY, {}).get("digest") != wanted:
+            return "its text, a name that it uses, or the build changed"
+        if disagreements(lesson, notebook):
             return f"{_short(notebook)} disagrees with its source"
     return ""
 
 
 def build(
-    lessons: Path = ROOT / "lessons",
-    out: Path = ROOT / "notebooks",
-    only: str | None = None,
-    force: bool = False,
-    quote: Quote = stored_result,
+    lessons: Path = ROOT / "lessons", out: Path = ROOT / "notebooks", only: str | None = None, force: bool = False
 ) -> list[Path]:
     """Build the notebooks of every lesson that changed.
 
@@ -497,8 +402,6 @@ def build(
         Number of the one lesson to build.
     force : bool
         Build also what is up to date, and overwrite whatever is there.
-    quote : callable
-        See `fill`.
 
     Returns
     -------
@@ -511,24 +414,24 @@ def build(
         At the first thing that is wrong. The lesson's old notebooks are then still there, whole.
     """
     written = Written(out.resolve().parent / "build" / "written.json")
-    chosen = [path for path in lessons_in(lessons, only) if force or stale(path, out, quote)]
+    chosen = [path for path in lessons_in(lessons, only) if force or stale(path, out)]
     versions = []
     for lesson in chosen:
-        text = fill(lesson.read_text(encoding="utf-8"), lesson.name, quote)
-        made = []
+        text, made = text_of(lesson), {}
+        identity = {"digest": digest(text, lesson.name)}
         for path in notebooks_of(lesson, out):
             if not force:
                 refuse_to_lose_work(path, written)
-            notebook = new_notebook(cells=generate(text, lesson.name, _is_solved(path)))
-            notebook.metadata[PACKAGE] = {"digest": digest(text, lesson.name)}
-            made.append((path, notebook))
+            made[path] = new_notebook(
+                cells=generate(text, lesson.name, _is_solved(path)), metadata={IDENTITY: identity}
+            )
         versions.append((lesson, made))
-    steps = sum(cell.cell_type == "code" for _, made in versions for _, nb in made for cell in nb.cells)
+    steps = sum(cell.cell_type == "code" for _, made in versions for book in made.values() for cell in book.cells)
     done = []
     with tqdm(total=steps, unit="cell", disable=not steps) as bar:
         for lesson, made in versions:
             contents = {}
-            for path, notebook in made:
+            for path, notebook in made.items():
                 bar.set_description(f"{lesson.stem}{' (solved)' * _is_solved(path)}")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 contents[path] = _executed(notebook, path, lesson, bar.update)
@@ -547,7 +450,6 @@ def _executed(notebook: NotebookNode, path: Path, lesson: Path, on_cell: Callabl
     version = "solved" if _is_solved(path) else "student's"
     try:
         run(notebook, path.parent, on_cell=on_cell)
-        clean(notebook)
     except NotebookError as error:
         cell = notebook.cells[error.index]
         source = "\n".join(f"    {line}" for line in cell.source.splitlines())
@@ -556,8 +458,7 @@ def _executed(notebook: NotebookNode, path: Path, lesson: Path, on_cell: Callabl
             f"{lesson.name}, {version} version, cell {cell.id}: {error.error}\n{source}{trace}\n"
             f"Nothing was written for {lesson.stem}."
         ) from None
-    except BuildError as error:
-        raise BuildError(f"{lesson.name}, {version} version, {error}") from None
+    clean(notebook)
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
 
@@ -566,9 +467,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.build", description="Make notebooks/ from lessons/.")
     parser.add_argument("--only", metavar="NN", help="the lesson of this number")
-    parser.add_argument(
-        "--force", action="store_true", help="build what is up to date too; overwrite whatever is there"
-    )
+    parser.add_argument("--force", action="store_true", help="build all, and overwrite whatever is there")
     parser.add_argument("--check", action="store_true", help="only say what would be built; status 1 if anything")
     parser.add_argument("--preview", action="store_true", help="open it in JupyterLab afterwards")
     parser.add_argument("--lessons", type=Path, default=ROOT / "lessons", help="folder of the sources")

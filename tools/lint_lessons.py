@@ -1,66 +1,65 @@
 """What every lesson must obey, each rule a function from a lesson (or its saved notebook) to problems.
 
-The rules hold the lesson contract (structure, exercises, figures), the prose (tone, small steps, numbers with
-a source), the Markdown (what JupyterLab and code-hosting pages both draw), and what is saved in notebooks.
-``tests/test_lessons.py`` runs them on every lesson, and shows on small bad lessons that each of them bites.
+The rules hold the lesson contract (structure, exercises, figures), the prose (small steps, numbers with a source), the
+Markdown (what JupyterLab and code-hosting pages both draw), and what is saved in notebooks. ``tests/test_lessons.py`` runs them
+on every lesson, and shows on small bad lessons that each of them bites. ``python -m tools.lint_lessons``, a part of
+``make lint``, says what an author should look at once more: words of tone.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
 
-from tools.build import CODE, PLACEHOLDER, WIDGET_VIEW, parse
+from tools.build import CODE_OR_LINK, PLACEHOLDER, ROOT, WIDGET_VIEW, parse, sources, to_planned
 
-HEADINGS = (
-    "What you will be able to do",
-    "Before you start",
-    "Time",
-    "Exercises",
-    "What to take away",
-    "What comes next",
-    "References",
-)
+OPENING = ("What you will be able to do", "Before you start", "Time")
+CLOSING = ("Exercises", "What to take away", "What comes next", "References")
 GRADES = ("easy", "medium", "hard")
 LONGEST_CELL = 12
 LARGEST_NOTEBOOK = 1_500_000  # bytes
-NBVAL_TAGS = (
-    "nbval-ignore-output",
-    "nbval-check-output",
-    "nbval-raises-exception",
-    "nbval-skip",
-    "raises-exception",
-)
-NBVAL_COMMENTS = re.compile(r"^\s*#+\s*(NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE)
-BEGIN, END = re.compile(r"^\s*#+ *BEGIN SOLUTION"), re.compile(r"^\s*#+ *END SOLUTION")
-DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+SOFT_TAGS = re.compile(r"nbval-.*|raises-exception", re.IGNORECASE)
+SOFT_COMMENTS = re.compile(r"^\s*#+\s*(NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE)
+MARKER = re.compile(r"^[ \t]*#+ *(BEGIN|END) SOLUTION.*$", re.MULTILINE)
 TAG = re.compile(r"\\tag\{([^}]*)\}")
-INLINE = re.compile(r"(?<![\\$])\$(?!\$)((?:\\.|[^$\\\n]|\n(?!\n))+?)\$")
-HTML_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-HEADING = re.compile(r"^(#{1,6}) +(.*?) *#*$", re.MULTILINE)
+NOT_OUTSIDE = {  # what belongs to display mathematics alone
+    r"\$\$": "$$ that does not pair",
+    r"\\begin\{(equation|align|gather|multline|displaymath|eqnarray)": "display mathematics outside $$",
+    r"\\tag\{": "a \\tag outside $$",
+}
+DISPLAY = ("math_block", "math_inline_double")
 REFERENCE = re.compile(r"\((\d{1,2}\.\d{1,2})\)")
-MARKDOWN_LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(\s*<?([^)\s>]*)>?(?:\s+\"[^\"]*\")?\s*\)")
+HTML = re.compile(r"<!--.*?-->|</?[A-Za-z][^>]*>", re.DOTALL)
 HTML_LINK = re.compile(r"<(?:a|img|source)\b[^>]*?\b(?:href|src)\s*=\s*[\"']([^\"']*)[\"'][^>]*>", re.IGNORECASE)
-HTML_IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
-ALT = re.compile(r"\balt\s*=\s*([\"'])(.*?)\1", re.DOTALL | re.IGNORECASE)
-TONE = re.compile(r"\b(simply|obviously|just|trivially|of\s+course|clearly)\b", re.IGNORECASE)
+HTML_IMAGE = re.compile(r"<img\b(?![^>]*\balt\s*=\s*[\"']\s*[^\s\"'])[^>]*>", re.IGNORECASE)  # without words for it
+TONE = re.compile(r"\b(simply|obviously|just|trivially|of\s+course|clearly)\b|!", re.IGNORECASE)
 NUMBER = r"\d(?:[\d.,]*\d)?"
-MEASURE_AFTER = re.compile(
-    rf"{NUMBER}\s*-?(?:%|±|×(?!\s*{NUMBER})|(?:percent|per\s+cent|percentage|fold|times"
-    rf"|seconds?|secs?|s|minutes?|mins?|min|hours?|hrs?|h|days?|ms|milliseconds?|microseconds?|µs|ns)(?!\w))",
+LESSONS = re.compile(
+    r"\blessons?\s+(\d\d?(?:(?:\s*[,–-]\s*(?:and\s+|or\s+)?|\s+(?:and|or|to)\s+)\d\d?)*)(?!\d|\.\d)(\s+\(planned\))?",
     re.IGNORECASE,
 )
-MEASURE_BEFORE = re.compile(rf"(?:±\s*{NUMBER}|(?<![\d.\s])\s*×\s*{NUMBER})")
-MEASURE_NEAR = re.compile(
-    rf"(?:\b(?:accura(?:cy|cies|te)|faster|slower|quicker|speed-?up)\b(?:\W+\w+){{0,3}}?\W+{NUMBER}(?![\w.]*\d)"
-    rf"|{NUMBER}\)?(?:\W+\w+){{0,3}}?\W+(?:accura(?:cy|cies|te)|faster|slower|quicker|speed-?up)\b)",
-    re.IGNORECASE,
+MEASURES = (
+    re.compile(
+        rf"{NUMBER}\s*-?(?:%|±|×(?!\s*{NUMBER})|(?:percent|per\s+cent|percentage|fold|times"
+        rf"|seconds?|secs?|s|minutes?|mins?|min|hours?|hrs?|h|days?|ms|milliseconds?|microseconds?|µs|ns)(?!\w))",
+        re.IGNORECASE,
+    ),
+    re.compile(rf"(?:±\s*{NUMBER}|(?<![\d.\s])\s*×\s*{NUMBER})"),
+    re.compile(
+        rf"(?:\b(?:accura(?:cy|cies|te)|faster|slower|quicker|speed-?up)\b(?:\W+\w+){{0,3}}?\W+{NUMBER}(?![\w.]*\d)"
+        rf"|{NUMBER}\)?(?:\W+\w+){{0,3}}?\W+(?:accura(?:cy|cies|te)|faster|slower|quicker|speed-?up)\b)",
+        re.IGNORECASE,
+    ),
 )
 NOT_NOTEBOOK = {  # Markdown that one of the two places does not draw, and what to write instead
     r"^[ \t]*(?:```+|~~~+|:::+)\s*\{": "a MyST directive; write plain Markdown",
@@ -75,19 +74,14 @@ NOT_NOTEBOOK = {  # Markdown that one of the two places does not draw, and what 
     r"\\(?:label|eqref|ref)\{": "a LaTeX label or reference; write \\tag{3.1} and (3.1)",
     r"\$`|`\$": "mathematics in $`...`$, which Lab does not draw; write $...$",
 }
+MARKDOWN = MarkdownIt("commonmark").enable("table").disable("reference")
+MARKDOWN.use(dollarmath_plugin, allow_labels=False, double_inline=True)
+MARKDOWN.validateLink, MARKDOWN.normalizeLink = bool, str  # links as they are written, also wrong ones
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A lesson's source, read.
-
-    Attributes
-    ----------
-    name : str
-        File name, such as ``03_the_gradient_update.md``.
-    cells : list of NotebookNode
-        Solutions and placeholders included; ``metadata["line"]`` is the line of the source.
-    """
+    """A lesson's source, read: its file name, and its cells as `tools.build.parse` gives them, solutions included."""
 
     name: str
     cells: list[NotebookNode]
@@ -100,10 +94,19 @@ class Lesson:
         """All Markdown cells as one text."""
         return "\n\n".join(cell.source for cell in self.cells if cell.cell_type == "markdown")
 
-    def section(self, title: str) -> str:
-        """Text below a second-level heading, up to the next one."""
-        parts = re.split(r"^## +(.*?) *$", without_code(self.markdown()), flags=re.MULTILINE)
-        return dict(zip(parts[1::2], parts[2::2], strict=True)).get(title, "")
+    def where(self, cell: NotebookNode, line: int = 0) -> str:
+        """File and line, for messages; ``line`` counts from the first of the cell."""
+        return f"{self.name}, line {cell.metadata['line'] + line}"
+
+    def blocks(self) -> Iterator[tuple[str, Token]]:
+        """Where each block of Markdown is, and the block."""
+        for cell in self.cells:
+            if cell.cell_type == "markdown":
+                yield from ((self.where(cell, block.map[0]), block) for block in blocks(cell.source) if block.map)
+
+    def pieces(self) -> Iterator[tuple[str, Token]]:
+        """Where each piece of Markdown is, and the piece."""
+        return ((where, piece) for where, block in self.blocks() for piece in pieces(block))
 
 
 def read(text: str, name: str) -> Lesson:
@@ -114,531 +117,447 @@ def read(text: str, name: str) -> Lesson:
 # Taking Markdown apart
 
 
-def without_code(source: str) -> str:
-    """Markdown without fences, code spans and comments; line numbers stay."""
-    blank = lambda match: "\n" * match.group(0).count("\n")  # noqa: E731
-    return HTML_COMMENT.sub(blank, CODE.sub(blank, source))
+@cache
+def blocks(source: str) -> list[Token]:
+    """Blocks of Markdown: headings, paragraphs, cells of tables, code, display mathematics."""
+    return MARKDOWN.parse(source)
 
 
-def prose(source: str) -> str:
-    """What is read as sentences: Markdown without code, mathematics, link targets and HTML tags."""
-    text = DISPLAY.sub(" ", without_code(source))
-    text = INLINE.sub("x", text)
-    text = MARKDOWN_LINK.sub(lambda match: match.group(2), text)
-    return re.sub(r"</?[A-Za-z][^>]*>|https?://\S+", " ", text)
+def pieces(block: Token) -> list[Token]:
+    """What a paragraph consists of: words, code, mathematics, links; a block of another kind is one piece. No comments."""
+    found = [block] if block.children is None else block.children
+    return [piece for piece in found if not piece.content.startswith("<!--")]
 
 
-def sentences(source: str) -> Iterator[str]:
-    """Sentences of Markdown, white space normalised; a heading, list item or table cell ends one too."""
-    text = DISPLAY.sub("\n\n", without_code(source))
-    text = MARKDOWN_LINK.sub(lambda match: match.group(2), text)
-    text = re.sub(r"</?[A-Za-z][^>]*>|https?://\S+", " ", text)
-    text = INLINE.sub(lambda match: _spoken(match.group(1)), text)
-    text = re.sub(r"^(?:#+ .*|\s*(?:[-*+]|\d+\.) .*|\|.*)$", lambda match: f"\n\n{match.group(0)}", text, flags=re.M)
-    for block in re.split(r"\n\s*\n", text):
-        pieces = block.split("|") if block.lstrip().startswith("|") else [block]
-        for piece in pieces:
-            piece = re.sub(r"^\s*(?:#+|[-*+]|\d+\.|>)\s+", "", piece)
-            for sentence in re.split(r"(?<=[.?:;])\s+(?=\S)", " ".join(piece.replace("*", "").split())):
-                if sentence:
-                    yield sentence
+def words(block: Token, mathematics: bool = False) -> str:
+    """What is read as sentences in a block, without code and link targets; inline mathematics is an x, or said."""
+    if block.type not in ("inline", "html_block"):
+        return ""
+    instead = {"softbreak": " ", "hardbreak": " ", "html_inline": " ", "code_inline": "", "math_inline_double": "\n"}
+    text = "".join(
+        (_spoken(piece.content) if mathematics else "x")
+        if piece.type == "math_inline"
+        else instead.get(piece.type, piece.content)
+        for piece in pieces(block)
+    )
+    return re.sub(r"https?://\S+", " ", HTML.sub(" ", text))
 
 
 def _spoken(formula: str) -> str:
     """Inline mathematics as text, so that no number hides in it."""
-    for latex, sign in (
-        (r"\%", "%"),
-        (r"\pm", "±"),
-        (r"\times", "×"),
-        (r"\,", " "),
-        (r"\ ", " "),
-        ("~", " "),
-    ):
+    for latex, sign in ((r"\%", "%"), (r"\pm", "±"), (r"\times", "×"), (r"\,", " "), (r"\ ", " "), ("~", " ")):
         formula = formula.replace(latex, sign)
     return re.sub(r"\\(?:text|mathrm)\{([^}]*)\}", r"\1", formula)
 
 
-def _where(lesson: Lesson, cell: NotebookNode, text: str = "", at: int = 0) -> str:
-    return f"{lesson.name}, line {cell.metadata['line'] + text[:at].count(chr(10))}"
+def titles(source: str) -> list[tuple[int, Token]]:
+    """Level and text of each heading."""
+    return [(int(block.tag[1]), text) for block, text in pairwise(blocks(source)) if block.type == "heading_open"]
 
 
-def _markdown_cells(lesson: Lesson) -> Iterator[NotebookNode]:
-    return (cell for cell in lesson.cells if cell.cell_type == "markdown")
+def sections(source: str) -> dict[str, str]:
+    """Second-level heading → the text below it, up to the next one; "" → what stands before the first."""
+    lines = source.splitlines()
+    starts = [
+        (-1, ""),
+        *((text.map[0], text.content) for level, text in titles(source) if level == 2),
+        (len(lines), ""),
+    ]
+    return {title: "\n".join(lines[start + 1 : end]) for (start, title), (end, _) in pairwise(starts)}
 
 
-def _code_cells(lesson: Lesson) -> Iterator[NotebookNode]:
-    return (cell for cell in lesson.cells if cell.cell_type == "code")
+def targets(piece: Token) -> list[str]:
+    """Where a link, an image or HTML leads."""
+    html = HTML_LINK.findall(piece.content) if piece.type.startswith("html") else []
+    return html + [piece.attrs[key] for key in ("href", "src") if key in piece.attrs]
 
 
 # The lesson contract
 
 
-def headings(lesson: Lesson) -> list[str]:
+def headings(lesson: Lesson) -> Iterator[str]:
     """The contract's headings, in order, with at least two numbered sections before the exercises."""
-    found = HEADING.findall(without_code(lesson.markdown()))
-    problems = []
-    titles = [title for level, title in found if level == "#"]
-    if len(titles) != 1 or not re.match(rf"{lesson.name[:2]} · \S", titles[0] if titles else ""):
-        problems.append(f"{lesson.name}: one first-level heading '# {lesson.name[:2]} · Title' expected; has {titles}")
-    seconds = [title for level, title in found if level == "##"]
-    sections = [title for title in seconds if title not in HEADINGS]
-    numbered = [re.match(r"(\d+) · \S", title) for title in sections]
-    if [match and int(match[1]) for match in numbered] != list(range(1, len(sections) + 1)) or len(sections) < 2:
-        problems.append(f"{lesson.name}: at least two sections '## 1 · Title', '## 2 · Title' expected; has {sections}")
-    expected = [*HEADINGS[:3], *sections, *HEADINGS[3:]]
+    found = [(level, text.content) for level, text in titles(lesson.markdown())]
+    first = [title for level, title in found if level == 1]
+    if len(first) != 1 or not re.match(rf"{lesson.name[:2]} · \S", first[0]):
+        yield f"{lesson.name}: one first-level heading '# {lesson.name[:2]} · Title' expected; has {first}"
+    seconds = [title for level, title in found if level == 2]
+    own = [title for title in seconds if title not in OPENING + CLOSING]
+    if len(own) < 2 or not all(re.match(rf"{k} · \S", title) for k, title in enumerate(own, start=1)):
+        yield f"{lesson.name}: at least two sections '## 1 · Title', '## 2 · Title' expected; has {own}"
+    expected = [*OPENING, *own, *CLOSING]
     if seconds != expected:
-        problems.append(f"{lesson.name}: second-level headings {expected} are expected; has {seconds}")
-    return problems
+        yield f"{lesson.name}: second-level headings {expected} are expected; has {seconds}"
 
 
-def opening(lesson: Lesson) -> list[str]:
+def opening(lesson: Lesson) -> Iterator[str]:
     """Objectives mirror take-aways; minutes under Time, links under References, a map with "you are here"."""
-    problems = []
-    bullets = [len(re.findall(r"^[-*] ", lesson.section(title), re.MULTILINE)) for title in (HEADINGS[0], HEADINGS[4])]
-    if bullets[0] != bullets[1] or not bullets[0]:
-        problems.append(
-            f"{lesson.name}: {bullets[0]} objectives and {bullets[1]} take-aways; as many of both, at least 1"
-        )
-    if not re.search(r"\d[^.]*\bmin(ute)?s?\b", PLACEHOLDER.sub("1", lesson.section("Time"))):
-        problems.append(f"{lesson.name}: no minutes under Time")
+    below = dict.fromkeys(OPENING + CLOSING, "") | sections(lesson.markdown())
+    asked, given = (len(re.findall(r"^[-*] ", below[title], re.MULTILINE)) for title in (OPENING[0], CLOSING[1]))
+    if asked != given or not asked:
+        yield f"{lesson.name}: {asked} objectives and {given} take-aways; as many of both, at least 1"
+    if not re.search(r"\d[^.]*\bmin(ute)?s?\b", PLACEHOLDER.sub("1", below["Time"])):
+        yield f"{lesson.name}: no minutes under Time"
     for title in ("Before you start", "What comes next"):
-        if not prose(lesson.section(title)).strip():
-            problems.append(f"{lesson.name}: nothing under {title}")
-    if not any(target.startswith("http") for _, _, target in MARKDOWN_LINK.findall(lesson.section("References"))):
-        problems.append(f"{lesson.name}: no link under References")
-    maps = re.findall(r"^```mermaid\n(.*?)^```", lesson.markdown(), re.MULTILINE | re.DOTALL)
+        if not any(words(block).strip() for block in blocks(below[title])):
+            yield f"{lesson.name}: nothing under {title}"
+    references = (piece for block in blocks(below["References"]) for piece in pieces(block))
+    if not any(target.startswith("http") for piece in references for target in targets(piece)):
+        yield f"{lesson.name}: no link under References"
+    maps = [block.content for _, block in lesson.blocks() if block.info == "mermaid"]
     node = re.compile(r"\w:::here\b|^\s*class\s+[\w, ]+\s+here\b", re.MULTILINE)
     if not any(node.search(drawn) and re.search(r"^\s*classDef\s+here\b", drawn, re.M) for drawn in maps):
-        problems.append(f"{lesson.name}: no mermaid map with a node of class here ('classDef here ...')")
-    return problems
+        yield f"{lesson.name}: no mermaid map with a node of class here ('classDef here ...')"
 
 
-def figures(lesson: Lesson) -> list[str]:
+def figures(lesson: Lesson) -> Iterator[str]:
     """At least one figure with sliders; each with its own prediction before it and a target with a number."""
-    events: list[tuple[str, NotebookNode]] = []
-    problems = []
+    count = dict.fromkeys(("Predict", "Target", "figure"), 0)
     for cell in lesson.cells:
         if cell.cell_type == "code":
             tagged = "figure" in cell.metadata.get("tags", [])
             slides = re.search(r"(?<!def )(?<!\w)(?:show|drive|draw_your_own)\(", cell.source) is not None
             if slides and not tagged:
-                problems.append(f"{_where(lesson, cell)}: a cell that shows sliders is tagged figure")
-            if tagged and slides:
-                events.append(("figure", cell))
+                yield f"{lesson.where(cell)}: a cell that shows sliders is tagged figure"
+            count["figure"] += tagged and slides
+            if tagged and slides and count["Predict"] < count["figure"]:
+                yield f"{lesson.where(cell)}: no paragraph '**Predict.** ...' before this figure"
         else:
             for kind, rest in re.findall(r"^\*\*(Predict|Target)\.\*\*(.*(?:\n.+)*)", cell.source, re.MULTILINE):
-                events.append((kind, cell))
+                count[kind] += 1
                 if kind == "Target" and not re.search(r"\d", rest):
-                    problems.append(f"{_where(lesson, cell)}: the target names no number")
-    if not any(kind == "figure" for kind, _ in events):
-        problems.append(f"{lesson.name}: no cell tagged figure with show(...)")
-    predictions = targets = shown = 0
-    for kind, cell in events:
-        predictions += kind == "Predict"
-        targets += kind == "Target"
-        shown += kind == "figure"
-        if kind == "figure" and predictions < shown:
-            problems.append(f"{_where(lesson, cell)}: no paragraph '**Predict.** ...' before this figure")
-    if targets < shown:
-        problems.append(f"{lesson.name}: {shown} figures with sliders and {targets} paragraphs '**Target.** ...'")
-    return problems
+                    yield f"{lesson.where(cell)}: the target names no number"
+    if not count["figure"]:
+        yield f"{lesson.name}: no cell tagged figure with show(...)"
+    if (aims := count["Target"]) < (shown := count["figure"]):
+        yield f"{lesson.name}: {shown} figures with sliders and {aims} paragraphs '**Target.** ...'"
 
 
-class _ExerciseCell(NamedTuple):
-    heading: str
-    cell: NotebookNode
-
-
-def _exercise_cells(lesson: Lesson) -> Iterator[_ExerciseCell]:
+def _exercise_cells(lesson: Lesson) -> Iterator[tuple[str, NotebookNode]]:
+    """The heading above each cell with a solution, and the cell."""
     heading = ""
     for cell in lesson.cells:
         if cell.cell_type == "markdown":
-            for level, title in HEADING.findall(without_code(cell.source)):
-                heading = title if level in ("##", "###") else heading
-        elif any(BEGIN.match(line) for line in cell.source.splitlines()):
-            yield _ExerciseCell(heading, cell)
+            heading = ([heading] + [text.content for level, text in titles(cell.source) if level in (2, 3)])[-1]
+        elif MARKER.search(cell.source):
+            yield heading, cell
 
 
-def exercises(lesson: Lesson) -> list[str]:
+def exercises(lesson: Lesson) -> Iterator[str]:
     """At least three, numbered and graded; each names its answer before the marker and checks it after."""
-    section = HEADING.findall(lesson.section("Exercises"))
-    titles = [title for level, title in section if level == "###"]
+    asked = [text.content for level, text in titles(sections(lesson.markdown()).get("Exercises", "")) if level == 3]
     form = re.compile(rf"Exercise 0?{lesson.number}\.(\d+) · \S.* \(({'|'.join(GRADES)})\)")
-    matches = [form.fullmatch(title) for title in titles]
-    problems = []
-    if not all(matches) or [int(match[1]) for match in matches if match] != list(range(1, len(titles) + 1)):
-        problems.append(
-            f"{lesson.name}: '### Exercise {lesson.name[:2]}.k · title (easy|medium|hard)', k = 1, 2, ..., "
-            f"is expected; has {titles}"
-        )
-    if len(titles) < 3:
-        problems.append(f"{lesson.name}: {len(titles)} exercises; at least three are expected")
-    grades = [GRADES.index(match[2]) for match in matches if match]
+    matches = [match for match in map(form.fullmatch, asked) if match]
+    if [int(match[1]) for match in matches] != list(range(1, len(asked) + 1)):
+        wanted = f"'### Exercise {lesson.name[:2]}.k · title (easy|medium|hard)', k = 1, 2, ..."
+        yield f"{lesson.name}: {wanted}, is expected; has {asked}"
+    if len(asked) < 3:
+        yield f"{lesson.name}: {len(asked)} exercises; at least three are expected"
+    grades = [GRADES.index(match[2]) for match in matches]
     if grades != sorted(grades):
-        problems.append(f"{lesson.name}: exercises go from easy to hard")
+        yield f"{lesson.name}: exercises go from easy to hard"
     cells = list(_exercise_cells(lesson))
-    for title in titles:
-        if not any(heading == title for heading, _ in cells):
-            problems.append(f"{lesson.name}: {title!r} has no cell with ### BEGIN SOLUTION")
+    for title in asked:
+        if title not in dict(cells):
+            yield f"{lesson.name}: {title!r} has no cell with ### BEGIN SOLUTION"
     for heading, cell in cells:
-        where = _where(lesson, cell)
-        if heading not in titles:
-            problems.append(f"{where}: a solution outside an exercise (below {heading!r})")
-        lines = cell.source.splitlines()
-        begins = [i for i, line in enumerate(lines) if BEGIN.match(line)]
-        ends = [i for i, line in enumerate(lines) if END.match(line)]
-        if len(begins) != 1 or len(ends) != 1 or ends[0] < begins[0]:
-            problems.append(f"{where}: one ### BEGIN SOLUTION and one ### END SOLUTION are expected")
+        if heading not in asked:
+            yield f"{lesson.where(cell)}: a solution outside an exercise (below {heading!r})"
+        before, *markers, after = MARKER.split(cell.source)
+        if markers[::2] != ["BEGIN", "END"]:
+            yield f"{lesson.where(cell)}: one ### BEGIN SOLUTION and one ### END SOLUTION are expected"
             continue
-        answers = re.findall(r"^(\w+) = None\b", "\n".join(lines[: begins[0]]), re.MULTILINE)
+        answers = re.findall(r"^(\w+) = None\b", before, re.MULTILINE)
         if not answers:
-            problems.append(f"{where}: no 'answer = None' before ### BEGIN SOLUTION")
-        checked = set(re.findall(r"\bcheck_\w+\(([^)]*)", "\n".join(lines[ends[0] + 1 :])))
+            yield f"{lesson.where(cell)}: no 'answer = None' before ### BEGIN SOLUTION"
+        checked = re.findall(r"\bcheck_\w+\(([^)]*)", after)
         for answer in answers or [""]:
             if not any(re.search(rf"\b{answer}\b", arguments) for arguments in checked):
-                problems.append(f"{where}: no check_...({answer or 'answer'}) after ### END SOLUTION")
-    return problems
+                yield f"{lesson.where(cell)}: no check_...({answer or 'answer'}) after ### END SOLUTION"
 
 
-def independence(lesson: Lesson) -> list[str]:
+def independence(lesson: Lesson) -> Iterator[str]:
     """No cell uses a name that an earlier exercise's cell made: it would be None, or wrong, for a learner."""
-    problems, learned = [], set()
-    exercise = {id(cell) for _, cell in _exercise_cells(lesson)}
-    for cell in _code_cells(lesson):
+    learned: set[str] = set()
+    exercise = {cell.id for _, cell in _exercise_cells(lesson)}
+    for cell in lesson.cells:
+        if cell.cell_type != "code":
+            continue
+        where = lesson.where(cell)
         try:
             tree = ast.parse(re.sub(r"^\s*[%!].*$", "", cell.source, flags=re.MULTILINE))
         except SyntaxError as error:
-            problems.append(f"{_where(lesson, cell)}: not Python: {error}")
+            yield f"{where}: not Python: {error}"
             continue
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
         made = {node.id for node in names if isinstance(node.ctx, ast.Store)}
         made |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
         used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
         for name in sorted((used & learned) - made):
-            problems.append(f"{_where(lesson, cell)}: uses {name}, which a learner makes in an exercise")
-        learned = learned | made if id(cell) in exercise else learned - made
-    return problems
+            yield f"{where}: uses {name}, which a learner makes in an exercise"
+        learned = learned | made if cell.id in exercise else learned - made
 
 
-def small_steps(lesson: Lesson) -> list[str]:
+def small_steps(lesson: Lesson) -> Iterator[str]:
     """Code cells of at most 12 lines, blank ones and solutions not counted, each with prose before it."""
-    problems = []
-    for index, cell in enumerate(lesson.cells):
+    for before, cell in pairwise([None, *lesson.cells]):
         if cell.cell_type != "code":
             continue
-        count, solution = 0, False
-        for line in cell.source.splitlines():
-            solution = (solution or bool(BEGIN.match(line))) and not END.match(line)
-            count += bool(line.strip()) and not solution and not END.match(line)
+        outside = "\n".join(
+            MARKER.split(cell.source)[::4]
+        )  # every second part, and between two parts a word of the marker
+        count = sum(bool(line.strip()) for line in outside.splitlines())
         if count > LONGEST_CELL:
-            problems.append(f"{_where(lesson, cell)}: {count} lines of code; at most {LONGEST_CELL}")
-        before = lesson.cells[index - 1] if index else None
-        last = before.source.rstrip().split("\n\n")[-1] if before is not None else ""
-        if before is None or before.cell_type != "markdown" or len(HEADING.sub("", prose(last)).split()) < 3:
-            display = before is not None and before.cell_type == "markdown" and "$$" in last
-            if not display:
-                problems.append(f"{_where(lesson, cell)}: no prose right before this code cell")
-    return problems
+            yield f"{lesson.where(cell)}: {count} lines of code; at most {LONGEST_CELL}"
+        if before is None or before.cell_type != "markdown" or not _says_something(before.source):
+            yield f"{lesson.where(cell)}: no prose right before this code cell"
+
+
+def _says_something(source: str) -> bool:
+    """Whether Markdown ends with words or a formula, not with a heading."""
+    found = blocks(source)
+    last = found[max((i for i, block in enumerate(found) if block.level == 0 and block.nesting >= 0), default=0) :]
+    formula = any(piece.type in DISPLAY for block in last for piece in pieces(block))
+    return formula or (last[0].type != "heading_open" and len(" ".join(map(words, last)).split()) >= 3)
 
 
 # Prose and Markdown
 
 
-def tone(lesson: Lesson) -> list[str]:
-    """No exclamation marks and none of the words that tell a reader that something is easy."""
-    problems = []
-    for cell in _markdown_cells(lesson):
-        text = prose(cell.source)
-        problems += [f"{_where(lesson, cell)}: the word {match[0]!r}" for match in TONE.finditer(text)]
-        problems += [f"{_where(lesson, cell)}: an exclamation mark"] * ("!" in text)
-    return problems
+def tone(lesson: Lesson) -> Iterator[str]:
+    """Exclamation marks and words that tell a reader that something is easy."""
+    for where, block in lesson.blocks():
+        yield from (f"{where}: {match[0]!r} in the prose" for match in TONE.finditer(words(block)))
 
 
-def markdown(lesson: Lesson) -> list[str]:
+def markdown(lesson: Lesson) -> Iterator[str]:
     """Only Markdown that JupyterLab and code-hosting pages both draw."""
-    problems = []
-    for cell in _markdown_cells(lesson):
-        outside = re.sub(r"(?<![`}$])`(?!`)[^`\n]*`(?![`$])", "", cell.source)  # plain code spans; roles stay
-        fences = re.compile(r"^(```+\w*\n).*?^```+$", re.MULTILINE | re.DOTALL)
-        text = fences.sub(lambda match: match[1] + "\n" * (match[0].count("\n") - 1), outside)
-        for pattern, reason in NOT_NOTEBOOK.items():
-            for match in re.finditer(pattern, text, re.MULTILINE):
-                problems.append(f"{_where(lesson, cell, text, match.start())}: {match[0].strip()!r} is {reason}")
-    return problems
+    for cell in lesson.cells:
+        if cell.cell_type == "markdown":
+            outside = re.sub(r"(?<![`}$])`(?!`)[^`\n]*`(?![`$])", "", cell.source)  # plain code spans; roles stay
+            fences = re.compile(r"^(```+\w*\n).*?^```+$", re.MULTILINE | re.DOTALL)
+            text = fences.sub(lambda match: match[1] + "\n" * (match[0].count("\n") - 1), outside)
+            for pattern, reason in NOT_NOTEBOOK.items():
+                for match in re.finditer(pattern, text, re.MULTILINE):
+                    where = lesson.where(cell, text[: match.start()].count("\n"))
+                    yield f"{where}: {match[0].strip()!r} is {reason}"
+
+
+def displays(lesson: Lesson) -> list[tuple[str, str]]:
+    """Where each display formula is, and its LaTeX."""
+    return [(where, piece.content) for where, piece in lesson.pieces() if piece.type in DISPLAY]
 
 
 def tags(lesson: Lesson) -> list[str]:
     """Numbers of the lesson's formulas, in order."""
-    return [tag for formula in DISPLAY.findall(without_code(lesson.markdown())) for tag in TAG.findall(formula)]
+    return [tag for _, formula in displays(lesson) for tag in TAG.findall(formula)]
 
 
-def formulas(lesson: Lesson, known: dict[int, Collection[str]] | None = None) -> list[str]:
+def formulas(lesson: Lesson, known: Mapping[int, Collection[str]] = {}) -> Iterator[str]:
     """Display mathematics is between ``$$`` and tagged 3.1, 3.2, ...; every (3.2) in the prose exists.
 
-    Parameters
-    ----------
-    lesson : Lesson
-    known : dict of int to collection of str, optional
-        Formula numbers of all lessons, for references across lessons.
+    References may lead to other lessons: ``known`` holds the tags of each, by its number.
     """
-    problems = []
-    for cell in _markdown_cells(lesson):
-        text = without_code(cell.source)
-        for match in DISPLAY.finditer(text):
-            if not TAG.search(match[1]):
-                problems.append(f"{_where(lesson, cell, text, match.start())}: display mathematics without \\tag")
-        outside = DISPLAY.sub("", text)
-        if "$$" in outside:
-            problems.append(f"{_where(lesson, cell)}: $$ that does not pair")
-        if re.search(r"\\begin\{(equation|align|gather|multline|displaymath|eqnarray)", outside):
-            problems.append(f"{_where(lesson, cell)}: display mathematics outside $$")
-        if TAG.search(outside):
-            problems.append(f"{_where(lesson, cell)}: a \\tag outside $$")
+    for where, formula in displays(lesson):
+        if not TAG.search(formula):
+            yield f"{where}: display mathematics without \\tag"
     found = tags(lesson)
     expected = [f"{lesson.number}.{k}" for k in range(1, len(found) + 1)]
     if found != expected:
-        problems.append(f"{lesson.name}: formulas are tagged {found}; {expected} is expected")
-    there = {**(known or {}), lesson.number: found}
-    for cell in _markdown_cells(lesson):
-        for reference in REFERENCE.findall(prose(cell.source)):
-            if reference not in there.get(int(reference.split(".")[0]), ()):
-                problems.append(
-                    f"{_where(lesson, cell)}: ({reference}) refers to no formula; if it is a number, write "
-                    f"${reference}$"
-                )
-    return problems
+        yield f"{lesson.name}: formulas are tagged {found}; {expected} is expected"
+    there = {**known, lesson.number: found}
+    for where, block in lesson.blocks():
+        outside = "".join(p.content for p in pieces(block) if p.type in ("text", "math_inline", "html_block"))
+        yield from (f"{where}: {problem}" for pattern, problem in NOT_OUTSIDE.items() if re.search(pattern, outside))
+        for number in REFERENCE.findall(words(block)):
+            if number not in there.get(int(number.split(".")[0]), ()):
+                yield f"{where}: ({number}) refers to no formula; if it is a number, write ${number}$"
 
 
-def alternatives(lesson: Lesson) -> list[str]:
+def alternatives(lesson: Lesson) -> Iterator[str]:
     """Every image in Markdown has an alternative text."""
-    problems = []
-    for cell in _markdown_cells(lesson):
-        text = without_code(cell.source)
-        for image, alt, target in MARKDOWN_LINK.findall(text):
-            if image and not alt.strip():
-                problems.append(f"{_where(lesson, cell)}: image {target} has no alternative text")
-        for tag in HTML_IMAGE.findall(text):
-            alt = ALT.search(tag)
-            if not (alt and alt[2].strip()):
-                problems.append(f"{_where(lesson, cell)}: image {tag} has no alternative text")
-    return problems
+    for where, piece in lesson.pieces():
+        if piece.type == "image" and not piece.content.strip():
+            yield f"{where}: image {piece.attrs['src']} has no alternative text"
+        for image in HTML_IMAGE.findall(piece.content) if piece.type.startswith("html") else ():
+            yield f"{where}: image {image} has no alternative text"
 
 
 def anchors(source: str) -> set[str]:
     """Anchors of a notebook's headings as JupyterLab and nbconvert name them: spaces become hyphens."""
-    plain = (
-        re.sub(r"[`*]", "", MARKDOWN_LINK.sub(lambda match: match[2], title)) for _, title in HEADING.findall(source)
-    )
-    return {title.strip().replace(" ", "-") for title in plain}
+    return {_plain(title).strip().replace(" ", "-") for _, title in titles(source)}
 
 
-def links(lesson: Lesson, root: Path) -> list[str]:
-    """Every internal link leads somewhere, seen from ``notebooks/``; one to a lesson leads to its notebook.
+def _plain(title: Token) -> str:
+    return "".join(f"${piece.content}$" if piece.type == "math_inline" else piece.content for piece in title.children)
 
-    Parameters
-    ----------
-    lesson : Lesson
-    root : Path
-        The repository.
-    """
-    problems = []
-    for cell in _markdown_cells(lesson):
-        text = without_code(cell.source)
-        targets = [target for _, _, target in MARKDOWN_LINK.findall(text)] + HTML_LINK.findall(text)
-        for target in targets:
-            reason = _broken(target, lesson, root)
-            if reason:
-                problems.append(f"{_where(lesson, cell)}: link {target!r} {reason}")
-        if re.search(r"\]\[[^\]]*\]|^\[[^\]]+\]: ", INLINE.sub("", text), re.MULTILINE):
-            problems.append(f"{_where(lesson, cell)}: a reference-style link; write [words](target)")
-    return problems
+
+def links(lesson: Lesson, root: Path = ROOT) -> Iterator[str]:
+    """Every internal link leads somewhere, seen from ``notebooks/``; one to a lesson leads to its notebook."""
+    there = {path.name[:2] for path in sources(root / "lessons")}
+    for where, piece in lesson.pieces():
+        # A link to a lesson that is planned the build takes out; in HTML it cannot.
+        found = [target for target in targets(piece) if piece.type != "link_open" or not to_planned(target, there)]
+        reasons = {target: _broken(target, lesson, root) for target in found}
+        yield from (f"{where}: link {target!r} {reason}" for target, reason in reasons.items() if reason)
+    for where, block in lesson.blocks():
+        if re.search(r"\]\[|^\[[^\]]+\]: ", words(block)):
+            yield f"{where}: a reference-style link; write [words](target)"
 
 
 def _broken(target: str, lesson: Lesson, root: Path) -> str:
+    """What is wrong with a link; nothing if it leads somewhere."""
     if re.match(r"[a-z][\w+.-]*:", target, re.IGNORECASE):
         return "" if re.match(r"(https?://\w|mailto:\w|attachment:\w)", target) else "is of an unknown kind"
     path, _, anchor = target.partition("#")
     if not path:
-        if anchor in anchors(without_code(lesson.markdown())):
-            return ""
-        return "names no heading of this lesson (spaces become hyphens)"
-    folder = root / "notebooks"
-    reached = (folder / path).resolve()
-    if not reached.is_relative_to(root.resolve()):
+        there = anchor in anchors(lesson.markdown())
+        return "" if there else "names no heading of this lesson (spaces become hyphens)"
+    root = root.resolve()
+    reached = (root / "notebooks" / path).resolve()
+    if not reached.is_relative_to(root):
         return "leaves the repository"
     if re.match(r"\d\d_", reached.name) and (reached.suffix != ".ipynb" or reached.is_relative_to(root / "lessons")):
         return "leads to a lesson's source; link to the .ipynb beside this one"
-    source = root / "lessons" / f"lesson_{reached.stem[:2]}" / f"{reached.stem}.md"
-    if reached.suffix == ".ipynb" and reached.parent in (folder.resolve(), (folder / "solutions").resolve()):
-        if not source.exists():
+    if reached.suffix == ".ipynb" and reached.is_relative_to(root / "notebooks"):
+        lessons = {source.stem: source for source in sources(root / "lessons")}
+        if reached.stem not in lessons:
             return "leads to a lesson that does not exist"
-        if anchor and anchor not in anchors(without_code(read(source.read_text("utf-8"), source.name).markdown())):
-            return "names no heading of that lesson (spaces become hyphens)"
-        return ""
+        there = not anchor or anchor in anchors(read(lessons[reached.stem].read_text("utf-8"), reached.name).markdown())
+        return "" if there else "names no heading of that lesson (spaces become hyphens)"
     if not reached.exists():
         return "leads nowhere"
     if anchor and reached.suffix == ".md":
-        titles = (title for _, title in HEADING.findall(without_code(reached.read_text("utf-8"))))
-        if anchor not in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}:
+        names = (_plain(title).lower() for _, title in titles(reached.read_text("utf-8")))
+        if anchor not in {re.sub(r"[^\w\- ]", "", name).replace(" ", "-") for name in names}:
             return "names no heading there (lower case, spaces become hyphens)"
     return ""
+
+
+def unwritten(lesson: Lesson, there: Collection[int]) -> Iterator[str]:
+    """Where lessons are spoken of by number, "(planned)" follows exactly those that are not ``there``.
+
+    A link needs no such word: the build adds it.
+    """
+    for where, block in lesson.blocks():
+        for match in LESSONS.finditer(CODE_OR_LINK.sub("", block.content) if block.type == "inline" else ""):
+            numbers = {int(number) for number in re.findall(r"\d+", match[1])}
+            for first, last in re.findall(r"(\d+)\s*(?:–|-|to)\s*(\d+)", match[1]):
+                numbers.update(range(int(first), int(last)))
+            missing = sorted(numbers.difference(there))
+            if missing and not match[2]:
+                yield f"{where}: {match[0]!r}: {missing} not there; link to it, or add (planned)"
+            if match[2] and not missing:
+                yield f"{where}: {match[0]!r}: no longer planned"
+
+
+# Numbers in prose
 
 
 def measures(text: str) -> list[str]:
     """Sentences of Markdown with a literal number beside %, ±, × or a word for time or accuracy.
 
-    Placeholders do not count: they are stored results. Nor does a product of two literal numbers, 8 × 8.
+    Placeholders do not count: they are stored results. Nor does a product of two literal numbers, 8 × 8. A heading, list item
+    or table cell ends a sentence too.
     """
-    found = []
-    for sentence in sentences(PLACEHOLDER.sub("stored", text)):
-        if any(pattern.search(sentence) for pattern in (MEASURE_AFTER, MEASURE_BEFORE, MEASURE_NEAR)):
-            found.append(sentence)
-    return found
+    said = [words(block, mathematics=True) for block in blocks(PLACEHOLDER.sub("stored", text))]
+    parts = (part for text in said for part in re.split(r"(?<=[.?:;])\s+(?=\S)|\n", text))
+    found = (" ".join(part.replace("*", "").split()) for part in parts)
+    return [sentence for sentence in found if any(pattern.search(sentence) for pattern in MEASURES)]
 
 
-def unsourced(
-    file: str, text: str, entries: Iterable[dict[str, str]], sections: Iterable[dict[str, str]] = ()
-) -> tuple[list[str], set[str]]:
-    """Numbers in prose that no entry of the allow-list gives a source for.
+def unsourced(texts: Mapping[str, str], allowed: Mapping[str, list]) -> list[str]:
+    """Numbers in prose that the allow-list gives no source for, and what of the list nothing needs or has no source.
 
-    Parameters
-    ----------
-    file : str
-        Path in the repository.
-    text : str
-        Markdown; a lesson's without its code cells.
-    entries : iterable of dict
-        ``file``, ``text`` (the sentence) and ``source``.
-    sections : iterable of dict
-        ``heading`` and ``source``: whole second-level sections whose numbers have one source.
-
-    Returns
-    -------
-    problems : list of str
-    used : set of str
-        Sentences and headings of the allow-list that were needed.
+    ``texts`` are the Markdown of each file, by its path in the repository; ``allowed`` has a list of
+    "entry" (file, text, source; read from the numbers.toml beside a lesson) and of "section" (heading, source).
     """
-    used: set[str] = set()
-    for section in sections:
-        pattern = rf"^## +{re.escape(section['heading'])} *\n(.*?)(?=^## |\Z)"
-        for body in re.findall(pattern, text, re.MULTILINE | re.DOTALL):
-            if measures(body):
-                used.add(section["heading"])
-        text = re.sub(pattern, "", text, flags=re.MULTILINE | re.DOTALL)
-    allowed = {" ".join(entry["text"].split()) for entry in entries if entry["file"] == file}
-    problems = []
-    for sentence in measures(text):
-        if sentence in allowed:
-            used.add(sentence)
-        else:
-            problems.append(
-                f"{file}: a number without a source. Quote a stored result, {{{{file.case.metric}}}}, or add "
-                f"to numbers.toml beside the lesson (README: tests/readme_numbers.toml):\n"
-                f"[[entry]]\ntext = '''{sentence}'''\nsource = '...'"
-            )
-    return problems, used
+    entries, whole = allowed.get("entry", []), allowed.get("section", [])
+    below = ((file, title, body) for file, text in texts.items() for title, body in sections(text).items())
+    found = [(file, title, said) for file, title, body in below for said in measures(title) + measures(body)]
+    headings = {section["heading"] for section in whole}
+    needed = {(file, sentence) for file, title, sentence in found if title not in headings}
+    listed = {(entry["file"], " ".join(entry["text"].split())) for entry in entries}
+    problems = [
+        f"{file}: a number without a source. Quote a stored result, {{{{file.case.metric}}}}, or add to the "
+        f"numbers.toml beside it:\n[[entry]]\ntext = '''{sentence}'''\nsource = '...'"
+        for file, sentence in sorted(needed - listed)
+    ]
+    idle = [*sorted(listed - needed), *sorted(headings - {title for _, title, _ in found})]
+    problems += [f"numbers.toml: nothing needs the entry {entry} any more" for entry in idle]
+    empty = [entry for entry in (*entries, *whole) if not entry["source"].strip()]
+    return problems + [f"numbers.toml: {entry} has no source" for entry in empty]
 
 
 # Saved notebooks
 
 
-def saved(notebook: NotebookNode, name: str, size: int) -> list[str]:
-    """A saved notebook ran from top to bottom without an error, and holds nothing of a machine or a person.
-
-    Parameters
-    ----------
-    notebook : NotebookNode
-    name : str
-        For messages.
-    size : int
-        Bytes of the file.
-    """
-    problems = []
+def saved(notebook: NotebookNode, name: str, size: int) -> Iterator[str]:
+    """A saved notebook of ``size`` bytes ran from top to bottom without an error, and holds nothing of a machine or a person."""
     if size >= LARGEST_NOTEBOOK:
-        problems.append(f"{name}: {size} bytes; less than {LARGEST_NOTEBOOK} is expected")
+        yield f"{name}: {size} bytes; less than {LARGEST_NOTEBOOK} is expected"
     if set(notebook.metadata) != {"kernelspec", "language_info", "metautil"}:
-        problems.append(
-            f"{name}: metadata {sorted(notebook.metadata)}; kernelspec, language_info, metautil are expected"
-        )
+        yield f"{name}: metadata {sorted(notebook.metadata)}; kernelspec, language_info, metautil are expected"
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     counts = [cell.execution_count for cell in code if cell.source.strip()]
     if counts != list(range(1, len(counts) + 1)):
-        problems.append(f"{name}: execution counts are {counts}; 1, 2, ... without gaps are expected")
-    for cell in code:
-        for output in cell.outputs:
-            if output.output_type == "error":
-                problems.append(f"{name}, {cell.id}: an error: {output.ename}: {output.evalue}")
-            if output.get("name") == "stderr":
-                problems.append(f"{name}, {cell.id}: text on stderr: {output.text.strip()[:100]!r}")
-            if WIDGET_VIEW in output.get("data", {}):
-                problems.append(f"{name}, {cell.id}: a saved widget view")
-            text = output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
-            for private in re.findall(r"0x[0-9a-f]{6,}|/(?:tmp|home|root|Users|var/folders)/\S*|[A-Z]:\\\S+", text):
-                problems.append(f"{name}, {cell.id}: {private!r} differs from machine to machine")
-    return problems
+        yield f"{name}: execution counts are {counts}; 1, 2, ... without gaps are expected"
+    for where, output in ((f"{name}, {cell.id}", output) for cell in code for output in cell.outputs):
+        if output.output_type == "error":
+            yield f"{where}: an error: {output.ename}: {output.evalue}"
+        if output.get("name") == "stderr":
+            yield f"{where}: text on stderr: {output.text.strip()[:100]!r}"
+        if WIDGET_VIEW in output.get("data", {}):
+            yield f"{where}: a saved widget view"
+        text = output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
+        for private in re.findall(r"0x[0-9a-f]{6,}|/(?:tmp|home|root|Users|var/folders)/\S*|[A-Z]:\\\S+", text):
+            yield f"{where}: {private!r} differs from machine to machine"
 
 
-def pictures(notebook: NotebookNode, name: str) -> list[str]:
+def pictures(notebook: NotebookNode, name: str) -> Iterator[str]:
     """Saved pictures are in cells tagged figure, with alternative text and a number from the frame."""
-    problems = []
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        tagged = "figure" in cell.metadata.get("tags", [])
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        where, tagged = f"{name}, {cell.id}", "figure" in cell.metadata.get("tags", [])
         drawn = [output for output in cell.outputs if any(m.startswith("image/") for m in output.get("data", {}))]
         if tagged and not drawn:
-            problems.append(f"{name}, {cell.id}: tagged figure, but no picture is saved")
+            yield f"{where}: tagged figure, but no picture is saved"
         if drawn and not tagged:
-            problems.append(f"{name}, {cell.id}: a picture in a cell that is not tagged figure")
+            yield f"{where}: a picture in a cell that is not tagged figure"
         for output in drawn:
             for mime in (m for m in output.data if m.startswith("image/")):
                 if not str(output.metadata.get(mime, {}).get("alt", "")).strip():
-                    problems.append(f"{name}, {cell.id}: the picture has no alternative text (use show or still)")
+                    yield f"{where}: the picture has no alternative text (use show or still)"
             text = re.sub(r"<Figure [^>]*>", "", output.data.get("text/plain", ""))
             computed = text.partition(" · ")[2] or text  # what stands before the dot is where the sliders are
             if not re.search(r"\d", computed):
-                problems.append(f"{name}, {cell.id}: no number that the frame computed beside the picture: {text!r}")
-    return problems
+                yield f"{where}: no number that the frame computed beside the picture: {text!r}"
 
 
-def nbval_tags(notebook: NotebookNode, lesson: str, allowed: Iterable[dict[str, str]]) -> tuple[list[str], set[tuple]]:
-    """Tags and comments that soften nbval, unless the allow-list has the cell, with a reason.
+def softened(notebooks: Iterable[tuple[str, NotebookNode]], allowed: Iterable[Mapping[str, str]]) -> list[str]:
+    """Cells with a tag or comment that softens nbval but without an entry that says why; entries that nothing needs.
 
-    Parameters
-    ----------
-    notebook : NotebookNode
-    lesson : str
-        Such as ``03_the_gradient_update``.
-    allowed : iterable of dict
-        ``lesson``, ``cell`` (its id) and ``reason``.
-
-    Returns
-    -------
-    problems : list of str
-    used : set of (str, str)
-        Lesson and cell of the entries that were needed.
+    Each notebook comes with the lesson's name; ``allowed`` are the entries of tests/nbval_allowlist.toml.
     """
-    permitted = {(entry["lesson"], entry["cell"]) for entry in allowed if entry["reason"].strip()}
-    problems, used = [], set()
-    for cell in notebook.cells:
-        found = [tag for tag in cell.metadata.get("tags", []) if tag.lower().startswith("nbval-") or tag in NBVAL_TAGS]
-        found += NBVAL_COMMENTS.findall(cell.source) if cell.cell_type == "code" else []
-        if found and (lesson, cell.id) in permitted:
-            used.add((lesson, cell.id))
-        elif found:
-            problems.append(f"{lesson}, {cell.id}: {found} without an entry and reason in tests/nbval_allowlist.toml")
-    return problems, used
+    found = {}
+    for name, cell in ((name, cell) for name, notebook in notebooks for cell in notebook.cells):
+        soft = [tag for tag in cell.metadata.get("tags", []) if SOFT_TAGS.fullmatch(tag)]
+        soft += SOFT_COMMENTS.findall(cell.source) if cell.cell_type == "code" else []
+        found |= {(name, cell.id): soft} if soft else {}
+    listed = {(entry["lesson"], entry["cell"]) for entry in allowed if entry["reason"].strip()}
+    where = "an entry and reason in tests/nbval_allowlist.toml"
+    problems = [f"{', '.join(cell)}: {found[cell]} without {where}" for cell in sorted(found.keys() - listed)]
+    return problems + [f"{', '.join(cell)}: {where} that nothing needs" for cell in sorted(listed - found.keys())]
 
 
-RULES = (
-    headings,
-    opening,
-    figures,
-    exercises,
-    independence,
-    small_steps,
-    tone,
-    markdown,
-    formulas,
-    alternatives,
-)
+RULES = (headings, opening, figures, exercises, independence, small_steps, markdown, formulas, alternatives)
+
+
+def main() -> None:
+    """Print what is no mistake but worth a second look."""
+    for path in sources(ROOT / "lessons"):
+        for warning in tone(read(path.read_text("utf-8"), path.name)):
+            print(f"warning: {warning}")
+
+
+if __name__ == "__main__":
+    main()

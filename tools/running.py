@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -19,6 +20,9 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from traitlets import default
 
+SAVED_BARS = {"TQDM_BAR_FORMAT": "{desc}: progress bar, {total_fmt} steps"}
+"""tqdm's own setting, for kernels whose outputs are saved or compared. A notebook keeps the text with which a bar began,
+so this one says nothing of how far it is, and nothing of the time. In JupyterLab bars are as usual."""
 MEGABYTE = 2**20
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -146,7 +150,7 @@ def run(
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        client.execute()
+        client.execute(env=os.environ | SAVED_BARS)
         if client.first_error is not None:
             raise client.first_error
     except CellExecutionError as error:

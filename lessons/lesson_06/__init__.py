@@ -1,1 +1,1 @@
-"""Lesson 07, *Images and tasks*."""
+"""Lesson 06, *Images and tasks*."""

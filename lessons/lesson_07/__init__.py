@@ -1,1 +1,1 @@
-"""Lesson 08, *Train the CNN*."""
+"""Lesson 07, *Train the CNN*."""

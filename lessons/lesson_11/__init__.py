@@ -1,1 +1,1 @@
-"""Lesson 14, *Learning to adapt*."""
+"""Lesson 11, *Learning to adapt*."""

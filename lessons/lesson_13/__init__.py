@@ -1,1 +1,1 @@
-"""Lesson 16, *Few-shot images*."""
+"""Lesson 13, *Few-shot images*."""

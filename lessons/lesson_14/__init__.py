@@ -1,1 +1,1 @@
-"""Lesson 18, *Meta-features*."""
+"""Lesson 14, *Meta-features*."""

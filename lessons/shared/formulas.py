@@ -1,6 +1,6 @@
 """The registered formulas, one module a lesson, and what they share: agreement, random inputs, two networks.
 
-A formula is listed with its exact LaTeX and its kind. A *definition* names the package function that implements it; a
+A formula is listed with its LaTeX and its kind. A *definition* names the package function that implements it; a
 *claim* (gradient, update, closed form, bound, condition, optimum) states that two things agree. Left sides go through
 the package or autograd, right sides through numpy and plain loops.
 """

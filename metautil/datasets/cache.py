@@ -1,36 +1,29 @@
 """Where data lie, and cache files that are either right or made again.
 
-A cache file NAME.cache holds one line of JSON (name, version, length and SHA-256 of what follows) and then
-arrays in numpy's npz format. It is written beside its place and moved there in one step, so a reader finds a
-whole file or none. Whatever goes wrong with the file, the data are still returned: a `CacheWarning` then says
-in one line what happened and what to do.
+A cache file is an npz archive of numpy, whose checksums tell when it is damaged. It is written beside its place and moved
+there in one step, so a reader finds a whole file or none. Its version is part of its name: code that makes other data never
+meets it. Whatever goes wrong with the file, the data are still returned, and one `CacheWarning` says in one line what
+happened and what to do.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
-import json
 import os
-import re
 import warnings
-import zipfile
-from collections.abc import Callable, Mapping
-from numbers import Integral
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from metautil.files import write
+from metautil.files import write_atomically
+
+MADE_FOR = "made for"  # under this key, a file holds the name that it was written under: a renamed one is noticed
 
 
 class CacheWarning(UserWarning):
     """A cache file could not be read or written, or was made again. The data that were returned are right."""
-
-
-class DamagedFile(Exception):
-    """A cache file does not hold what its name promises; the message says what is wrong with it."""
 
 
 def data_root() -> Path:
@@ -60,25 +53,22 @@ def cache_root() -> Path:
 
 
 def cached(
-    name: str,
-    version: int,
-    build: Callable[[], Mapping[str, np.ndarray]],
-    folder: str | os.PathLike | None = None,
+    name: str, version: int, build: Callable[[], Mapping[str, np.ndarray]], folder: str | os.PathLike | None = None
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of the cache file ``name``; build and store them where there is no such file.
+    """Return the arrays of the cache file ``name``.v``version``.npz; build and store them where there is no such file.
 
-    A file that is truncated, altered, or of another name or version is named in a `CacheWarning` and made
-    again. Where a file cannot be read or written, a `CacheWarning` says why, and the arrays are returned from
-    memory. Several processes may call this at once: each builds, and each leaves a whole file.
+    A file that is damaged, or was written under another name, is named in a `CacheWarning` and made again. Where a file
+    cannot be read or written, a `CacheWarning` says why, and the arrays are returned from memory. Several processes may call
+    this at once: each builds, and each leaves a whole file.
 
     Parameters
     ----------
     name : str
-        Letters, digits, ``_`` and ``-``.
+        What the arrays are; part of a file name.
     version : int
         Raise it whenever ``build`` returns something else than before.
     build : callable
-        () → {key: array}. Must return the same arrays each time.
+        () → {key: array of numbers or strings}. Must return the same arrays each time.
     folder : path, optional
         Where the file lies; `cache_root()` if not given.
 
@@ -86,46 +76,47 @@ def cached(
     -------
     dict of str to ndarray
         What ``build`` returns, from the file or fresh.
-
-    Raises
-    ------
-    ValueError
-        If ``name`` has other characters.
-    TypeError
-        If ``version`` is not a whole number, or ``build`` returns what cannot be stored as plain arrays.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise ValueError(f"name = {name!r}; a cache name has letters, digits, '_' and '-' only.")
-    if not isinstance(version, Integral):
-        raise TypeError(f"version = {version!r}; a whole number is expected.")
+    path, damage = Path(f"{name}.v{version}.npz"), ""
     remedy = "set METAUTIL_CACHE to" if folder is None else "pass as `folder`"
     remedy = f"The data are made in memory; to keep them, {remedy} a folder where you can write."
     try:
-        path = Path(cache_root() if folder is None else folder) / f"{name}.cache"
-    except RuntimeError as error:
-        _warn(f"{name}.cache has no place: {error}. {remedy}")
-        return _arrays(build())
-
-    damage = ""
-    try:
-        return _unpack(path.read_bytes(), name, version)
+        path = Path(cache_root() if folder is None else folder) / path
+        return _unpacked(path.name, path.read_bytes())
     except FileNotFoundError:
         pass  # nothing there yet
     except DamagedFile as error:
-        damage = f"{path} {error}"
-    except OSError as error:
-        _warn(f"{path} could not be read ({_reason(error)}). {remedy}")
-        return _arrays(build())
+        damage = f"{path} is damaged ({error})"
+    except (OSError, RuntimeError) as error:
+        _warn(f"{path} could not be read ({reason(error)}). {remedy}")
+        return dict(build())
 
-    arrays = _arrays(build())
+    arrays, packed = dict(build()), io.BytesIO()
+    np.savez(packed, **arrays, **{MADE_FOR: path.name})
     try:
-        write(path, _pack(arrays, name, version))
+        write_atomically(path, packed.getvalue())
     except OSError as error:
         what = f"{damage}; a new one" if damage else path
-        _warn(f"{what} could not be written ({_reason(error)}). {remedy}")
+        _warn(f"{what} could not be written ({reason(error)}). {remedy}")
     else:
         if damage:
             _warn(f"{damage}; it was made again.")
+    return arrays
+
+
+class DamagedFile(Exception):
+    """A cache file does not hold what its name promises."""
+
+
+def _unpacked(name: str, content: bytes) -> dict[str, np.ndarray]:
+    try:
+        with np.load(io.BytesIO(content)) as file:  # refuses pickles, which could run anything
+            arrays = dict(file)
+        written_as = str(arrays.pop(MADE_FOR))
+    except Exception as error:  # numpy and zipfile have a dozen kinds for what may be wrong
+        raise DamagedFile(reason(error)) from error
+    if written_as != name:
+        raise DamagedFile(f"it was written as {written_as}")
     return arrays
 
 
@@ -133,53 +124,25 @@ def _warn(message: str) -> None:
     warnings.warn(message, CacheWarning, stacklevel=4)  # the line that asked for the data set
 
 
-def _reason(error: OSError) -> str:
-    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+def reason(error: BaseException) -> str:
+    """What went wrong, on one line; a library's message may have several."""
+    if getattr(error, "errno", None) in (errno.EEXIST, errno.ENOTDIR):
         return "a file stands where its folder should be"
-    return error.strerror or str(error)
+    return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
 
 
-def _arrays(built: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    arrays = {key: np.asarray(value) for key, value in built.items()}
-    for key, value in arrays.items():
-        if value.dtype.hasobject:
-            raise TypeError(f"'{key}' has dtype {value.dtype}; a cache file holds numbers and strings only.")
-    return arrays
+def watched(items: Iterable, label: str, total: int) -> Iterator:
+    """Go through ``items`` with a progress bar where somebody watches; afterwards it is gone.
 
+    A notebook that is executed to be saved or tested gets no bar, so that it looks the same whether the cache file was
+    there or not: such programs do not take input, which is how they are told from a person's JupyterLab.
+    """
+    from IPython import get_ipython
+    from IPython.display import clear_output
+    from tqdm.auto import tqdm
 
-def _header(name: str, version: int, payload: bytes) -> bytes:
-    checksum = hashlib.sha256(payload).hexdigest()
-    fields = {"name": name, "version": int(version), "length": len(payload), "sha256": checksum}
-    return json.dumps(fields).encode()
-
-
-def _pack(arrays: dict[str, np.ndarray], name: str, version: int) -> bytes:
-    payload = io.BytesIO()
-    np.savez(payload, **arrays)
-    return _header(name, version, payload.getvalue()) + b"\n" + payload.getvalue()
-
-
-def _unpack(content: bytes, name: str, version: int) -> dict[str, np.ndarray]:
-    header, _, payload = content.partition(b"\n")
-    if header != _header(name, version, payload):  # compared as a whole: no altered byte goes unnoticed
-        raise DamagedFile(_damage(header, payload, name, version))
-    try:
-        with np.load(io.BytesIO(payload), allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DamagedFile(f"holds arrays that numpy cannot read ({error})") from error
-
-
-def _damage(header: bytes, payload: bytes, name: str, version: int) -> str:
-    try:
-        said = json.loads(header)
-        said_name, said_version, said_length = said["name"], said["version"], said["length"]
-    except (ValueError, TypeError, KeyError):
-        return "has an unreadable first line"
-    if said_name != name:
-        return f"holds {said_name!r}, not {name!r}"
-    if said_version != version:
-        return f"has version {said_version!r}, version {version} is expected"
-    if said_length != len(payload):
-        return f"has {len(payload)} bytes of data where its first line says {said_length!r}"
-    return "has a wrong checksum"
+    kernel = getattr(get_ipython(), "kernel", None)
+    person = getattr(kernel, "_allow_stdin", False)
+    yield from tqdm(items, label, total, leave=False, disable=not person if kernel else None)
+    if person:
+        clear_output()

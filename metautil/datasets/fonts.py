@@ -8,20 +8,20 @@ map) and calls ink what lies above −t, so that every stroke grows by t on both
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from metautil.datasets.cache import cached
-from metautil.tasks import Alphabets, Data
+from metautil.datasets.cache import cached, watched
+from metautil.tasks import Alphabets, Data, check_count
 
 PIXELS_PER_EM = 64
 CANVAS = 96  # pixels a side of a field: 1.5 em, so that a turned character stays inside
+
+WAVES = 3  # that a writer bends a character with
 
 DIGIT_FACES = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
@@ -33,7 +33,7 @@ DIGIT_FACES = (
 """Faces with lining digits. (cmmi10, Computer Modern's mathematical italic, has old-style ones.)"""
 
 DIGITS_SEED = 1797
-DIGITS_VERSION = 1  # raise it when the images change: old cache files are then rebuilt
+DIGITS_VERSION = 1  # raise it when the images change
 
 ALPHABETS = {
     "Ogham": "OGHAM",
@@ -53,9 +53,11 @@ ALPHABETS = {
 """Alphabets of DejaVu Sans, and how Unicode's names of their letters begin. The small ones come first: where two
 letters look alike, the first is kept."""
 
-META_TRAINING = ("Ogham", "Georgian", "Greek", "Cyrillic", "Canadian Aboriginal", "Arabic", "Latin")
-META_VALIDATION = ("N'Ko", "Old Italic")
-META_TEST = ("Lao", "Tifinagh", "Hebrew", "Armenian")
+ALPHABETS_SPLIT = {
+    "training": ("Ogham", "Georgian", "Greek", "Cyrillic", "Canadian Aboriginal", "Arabic", "Latin"),
+    "validation": ("N'Ko", "Old Italic"),
+    "test": ("Lao", "Tifinagh", "Hebrew", "Armenian"),
+}
 
 ALPHABETS_FACE = "DejaVuSans"
 ALPHABETS_SIDE = 28  # pixels a side of an image
@@ -94,7 +96,6 @@ def draw_writers(
     stretch: float = 0.15,
     warp: float = 0.05,
     thickness: tuple[float, float] = (0.0, 0.035),
-    waves: int = 3,
 ) -> Writers:
     """Draw n random writers, every quantity uniformly.
 
@@ -104,18 +105,12 @@ def draw_writers(
         Number of writers.
     rng : numpy.random.Generator
         Source of randomness. Only uniform numbers are drawn: they are the same on every machine.
-    slant : float
-        Largest slant, sideways em per em of height.
-    turn : float
-        Largest turn, radians.
-    stretch : float
-        Largest relative change of width and of height.
+    slant, turn, stretch : float
+        Largest slant, sideways em per em of height; largest turn, radians; largest relative change of width and of height.
     warp : float
-        Largest displacement by one wave, em.
+        Largest displacement by one wave, em; each of the `WAVES` waves is about one em long or longer.
     thickness : (float, float)
         Range of the outward movement of the outline, em.
-    waves : int
-        Waves per writer, each about one em long or longer.
     """
     slants, turns = rng.uniform(-slant, slant, n), rng.uniform(-turn, turn, n)
     widths, heights = 1 + rng.uniform(-stretch, stretch, (2, n))
@@ -124,9 +119,9 @@ def draw_writers(
     shear = np.array([[1 / widths, slants], [np.zeros(n), 1 / heights]])
     return Writers(
         linear=np.einsum("abn,bcn->nac", shear, rotation),
-        wave=rng.uniform(-warp, warp, (n, waves, 2)),
-        frequency=rng.uniform(-1, 1, (n, waves, 2)),
-        phase=rng.uniform(0, 2 * np.pi, (n, waves)),
+        wave=rng.uniform(-warp, warp, (n, WAVES, 2)),
+        frequency=rng.uniform(-1, 1, (n, WAVES, 2)),
+        phase=rng.uniform(0, 2 * np.pi, (n, WAVES)),
         thickness=rng.uniform(*thickness, n),
     )
 
@@ -171,7 +166,7 @@ def distance_field(face: str, character: str) -> np.ndarray:
     return distance / PIXELS_PER_EM
 
 
-def write(
+def draw_characters(
     fields: np.ndarray,
     which: np.ndarray,
     writers: Writers,
@@ -179,21 +174,21 @@ def write(
     width: int,
     window: tuple = ((-0.75, -0.75), (0.75, 0.75)),
 ) -> np.ndarray:
-    """Let each of n writers write one character.
+    """Each of n writers draws one character.
 
     Parameters
     ----------
     fields : ndarray
         Distance fields of m characters, shape (m, CANVAS, CANVAS).
     which : ndarray
-        The character that each writer writes, integers in [0, m), shape (n,).
+        The character that each writer draws, integers in [0, m), shape (n,).
     writers : Writers
         n writers.
     height, width : int
         Pixels of each image.
     window : pair of array_like
-        Upper left and lower right corner (x, y) of the part of the plane that is drawn, in em from the
-        character's centre; each of shape (2,) for all images, or (n, 2) with one row for each.
+        Upper left and lower right corner (x, y) of the part of the plane that is seen, in em from the character's centre;
+        each of shape (2,) for all images, or (n, 2) with one row for each.
 
     Returns
     -------
@@ -270,16 +265,14 @@ def font_digits(folder: str | Path | None = None, per_class: int = 200) -> Data:
     ValueError
         If ``per_class`` is not a whole number of at least 1.
     """
-    if not isinstance(per_class, Integral) or per_class < 1:
-        raise ValueError(f"per_class = {per_class!r}; pass a whole number of images per digit, 1 or more.")
-    name = f"font_digits_{per_class:d}"
-    arrays = cached(name, DIGITS_VERSION, lambda: {"counts": digit_counts(per_class)}, folder)
+    check_count("per_class", per_class)
+    arrays = cached(f"font_digits_{per_class}", DIGITS_VERSION, lambda: {"counts": digit_counts(per_class)}, folder)
     x = torch.as_tensor(arrays["counts"], dtype=torch.get_default_dtype())[:, None] / 16
     return Data(x, torch.arange(len(x)) % 10)
 
 
 def digit_counts(per_class: int) -> np.ndarray:
-    """Ink counts 0..16 of the blocks of 10 · per_class images, uint8, shape (10 · per_class, 8, 8)."""
+    """Pixels with ink, 0..16, in each block of 4 by 4 of the images: uint8, shape (10 · per_class, 8, 8)."""
     fields = np.stack([distance_field(face, digit) for face in DIGIT_FACES for digit in "0123456789"])
     n = 10 * per_class
     rng = np.random.Generator(np.random.PCG64(DIGITS_SEED))
@@ -287,10 +280,9 @@ def digit_counts(per_class: int) -> np.ndarray:
     which = 10 * face + np.arange(n) % 10
     writers = draw_writers(n, rng)
     # First a look at where the ink is, then the image of that part of the plane alone.
-    low, high = ink_box(write(fields, which, writers, 48, 48))
-    box = write(fields, which, writers, 32, 20, (1.5 * low - 0.75, 1.5 * high - 0.75))
-    bitmap = np.pad(box, ((0, 0), (0, 0), (6, 6)))
-    return bitmap.reshape(n, 8, 4, 8, 4).sum(axis=(2, 4), dtype=np.uint8)
+    low, high = ink_box(draw_characters(fields, which, writers, 48, 48))
+    box = draw_characters(fields, which, writers, 32, 20, (1.5 * low - 0.75, 1.5 * high - 0.75))
+    return _ink_in_blocks(np.pad(box, ((0, 0), (0, 0), (6, 6))), 4)
 
 
 def font_alphabets(folder: str | Path | None = None, per_class: int = 20, pen: bool = False) -> Alphabets:
@@ -316,21 +308,18 @@ def font_alphabets(folder: str | Path | None = None, per_class: int = 20, pen: b
     Returns
     -------
     Alphabets
-        x: uint8, shape (N, 1, 28, 28), ink from 0 to 255. Its parts are the fixed lists `META_TRAINING`,
-        `META_VALIDATION` and `META_TEST` of whole alphabets.
+        x: uint8, shape (N, 1, 28, 28), ink from 0 to 255. Its parts are the whole alphabets of `ALPHABETS_SPLIT`.
 
     Raises
     ------
     ValueError
         If ``per_class`` is not a whole number of at least 1.
     """
-    if not isinstance(per_class, Integral) or per_class < 1:
-        raise ValueError(f"per_class = {per_class!r}; pass a whole number of images per character, 1 or more.")
-    name = f"font_alphabets_{'pen_' if pen else ''}{per_class:d}"
+    check_count("per_class", per_class)
+    name = f"font_alphabets_{'pen_' if pen else ''}{per_class}"
     arrays = cached(name, ALPHABETS_VERSION, lambda: alphabet_images(per_class, pen), folder)
     alphabet = torch.as_tensor(arrays["alphabet"], dtype=torch.int64)
     names = tuple(ALPHABETS)
-    split = {"training": META_TRAINING, "validation": META_VALIDATION, "test": META_TEST}
     return Alphabets(
         x=torch.as_tensor(arrays["ink"])[:, None],
         y=torch.arange(len(alphabet)).repeat_interleave(per_class),
@@ -339,28 +328,13 @@ def font_alphabets(folder: str | Path | None = None, per_class: int = 20, pen: b
         characters=tuple(map(chr, arrays["code"].tolist())),
         parts={
             part: torch.tensor([name in held for name in names])[alphabet].nonzero()[:, 0]
-            for part, held in split.items()
+            for part, held in ALPHABETS_SPLIT.items()
         },
     )
 
 
-def letters(alphabet: str) -> list[str]:
-    """Letters of an alphabet in DejaVu Sans, by code point: capital, small and others, not composed of others."""
-    from matplotlib import get_data_path
-    from matplotlib.ft2font import FT2Font
-
-    font = FT2Font(str(Path(get_data_path(), "fonts", "ttf", f"{ALPHABETS_FACE}.ttf")))
-    return [
-        character
-        for character in map(chr, sorted(font.get_charmap()))
-        if unicodedata.name(character, "").startswith(f"{ALPHABETS[alphabet]} ")
-        and unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lo")
-        and not unicodedata.decomposition(character)
-    ]
-
-
 def distinct_letters() -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Letters of all alphabets of which no two look alike, shape of their image included.
+    """Letters of all alphabets, by code point, that are not composed of others and of which no two look alike.
 
     Returns
     -------
@@ -370,15 +344,28 @@ def distinct_letters() -> tuple[list[str], np.ndarray, np.ndarray]:
     fields : ndarray
         Their distance fields, shape (m, CANVAS, CANVAS).
     """
+    from matplotlib import get_data_path
+    from matplotlib.ft2font import FT2Font
+
+    font = FT2Font(str(Path(get_data_path(), "fonts", "ttf", f"{ALPHABETS_FACE}.ttf")))
+    letters = [
+        character
+        for character in map(chr, sorted(font.get_charmap()))
+        if unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lo") and not unicodedata.decomposition(character)
+    ]
     characters, alphabet, fields = [], [], []
     kept = np.empty((2, 4096, ALPHABETS_SIDE**2))
-    for position, name in enumerate(ALPHABETS):
-        for character in letters(name):
+    for position, beginning in enumerate(ALPHABETS.values()):
+        for character in letters:
+            if not unicodedata.name(character, "").startswith(f"{beginning} "):
+                continue
             field = distance_field(ALPHABETS_FACE, character)
             plain, full = plain_images(field > 0)
             if plain[[0, -1]].any() or plain[:, [0, -1]].any():
                 continue  # too wide or too high for the image
-            looks = np.stack([_standardised(plain), _standardised(full)])
+            # Flattened, with mean 0 and length 1: the product of two such vectors is their normalised correlation.
+            flat = [image.ravel() - image.mean() for image in (plain, full)]
+            looks = np.stack([vector / np.linalg.norm(vector) for vector in flat])
             alike = kept[:, : len(characters)] @ looks[:, :, None]
             if characters and alike.max() > ALPHABETS_LIMIT:
                 continue
@@ -413,20 +400,14 @@ def plain_images(ink: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         columns, rows = ((unit - 0.5) * side + middle for middle in (x, y))
         inside = ((rows >= 0) & (rows < CANVAS))[:, None] & ((columns >= 0) & (columns < CANVAS))
         read = ink[np.ix_(rows.clip(0, CANVAS - 1).astype(int), columns.clip(0, CANVAS - 1).astype(int))]
-        images.append(_halved((read & inside)[None])[0] / 4)
+        images.append(_ink_in_blocks((read & inside)[None], 2)[0] / 4)
     return images[0], images[1]
 
 
-def _halved(ink: np.ndarray) -> np.ndarray:
-    """Count the ink in blocks of 2 by 2, 0..4: uint8, half as high and half as wide."""
+def _ink_in_blocks(ink: np.ndarray, side: int) -> np.ndarray:
+    """Number of pixels with ink in blocks of ``side`` by ``side``: uint8, shape (n, height / side, width / side)."""
     n, height, width = ink.shape
-    return ink.reshape(n, height // 2, 2, width // 2, 2).sum(axis=(2, 4), dtype=np.uint8)
-
-
-def _standardised(image: np.ndarray) -> np.ndarray:
-    """Flattened, with mean 0 and length 1: the product of two such vectors is their normalised correlation."""
-    flat = image.ravel() - image.mean()
-    return flat / np.linalg.norm(flat)
+    return ink.reshape(n, height // side, side, width // side, side).sum(axis=(2, 4), dtype=np.uint8)
 
 
 def middle_lines(fields: np.ndarray) -> np.ndarray:
@@ -463,43 +444,16 @@ def alphabet_images(per_class: int, pen: bool = False) -> dict[str, np.ndarray]:
         writers = draw_writers(n, rng, **bent, warp=0.06, thickness=(-0.012, 0.035))
         middle, window = rng.uniform(-0.08, 0.08, (n, 2)), ALPHABETS_WINDOW  # where the character stands, em
     low, high = middle - window / 2, middle + window / 2
+    side = 2 * ALPHABETS_SIDE
 
     def render(start: int) -> np.ndarray:
         some = slice(start, start + 500)
         mine = Writers(*(part[some] for part in writers))
-        side = 2 * ALPHABETS_SIDE
-        return _halved(write(fields, which[some], mine, side, side, (low[some], high[some])))
+        return _ink_in_blocks(draw_characters(fields, which[some], mine, side, side, (low[some], high[some])), 2)
 
     starts = range(0, n, 500)
     with ThreadPoolExecutor(2) as pool:
-        counts = np.concatenate(list(_watched(pool.map(render, starts), len(starts))))
+        drawn = watched(pool.map(render, starts), "drawing the alphabets, once", len(starts))
+        counts = np.concatenate(list(drawn))
     levels = np.array([0, 64, 128, 191, 255], dtype=np.uint8)  # ink in quarters of a pixel
-    codes = np.array([ord(character) for character in characters])
-    return {"ink": levels[counts], "alphabet": alphabet, "code": codes}
-
-
-def _watched(items: Iterable, total: int) -> Iterator:
-    """Go through ``items`` with a progress bar where somebody watches; afterwards it is gone.
-
-    A notebook that is executed to be saved or tested gets no bar, so that it looks the same whether the cache file
-    was there or not: such programs do not take input, which is how they are told from a person's JupyterLab.
-    """
-    from tqdm.auto import tqdm
-
-    kernel = None
-    try:
-        from IPython import get_ipython
-
-        kernel = getattr(get_ipython(), "kernel", None)
-    except ImportError:
-        pass
-    label = "drawing the alphabets, once"
-    if kernel is None:
-        yield from tqdm(items, label, total, leave=False, disable=None)
-    elif not getattr(kernel, "_allow_stdin", False):
-        yield from items
-    else:
-        from IPython.display import clear_output
-
-        yield from tqdm(items, label, total, leave=False)
-        clear_output()
+    return {"ink": levels[counts], "alphabet": alphabet, "code": np.array([ord(letter) for letter in characters])}

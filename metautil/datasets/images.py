@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ def cifar10(folder: str | os.PathLike | None = None, part: str = "training", dow
     """
     from torchvision.datasets import CIFAR10  # slow to import, so only where it is used
 
-    return _load("cifar10", CIFAR10, CIFAR10.base_folder, _check_pickles, folder, part, download)
+    return _load("cifar10", CIFAR10, CIFAR10.base_folder, folder, part, download)
 
 
 def mnist(folder: str | os.PathLike | None = None, part: str = "training", download: bool = False) -> Data:
@@ -58,7 +57,7 @@ def mnist(folder: str | os.PathLike | None = None, part: str = "training", downl
     """
     from torchvision.datasets import MNIST
 
-    return _load("mnist", MNIST, "MNIST/raw", _check_idx, folder, part, download)
+    return _load("mnist", MNIST, "MNIST/raw", folder, part, download)
 
 
 def fashion_mnist(folder: str | os.PathLike | None = None, part: str = "training", download: bool = False) -> Data:
@@ -69,19 +68,14 @@ def fashion_mnist(folder: str | os.PathLike | None = None, part: str = "training
     """
     from torchvision.datasets import FashionMNIST
 
-    return _load("fashion_mnist", FashionMNIST, "FashionMNIST/raw", _check_idx, folder, part, download)
+    return _load("fashion_mnist", FashionMNIST, "FashionMNIST/raw", folder, part, download)
 
 
-Check = Callable[[str, Any, Path, str], None]
-
-
-def _load(
-    name: str, kind: Any, below: str, check: Check, folder: str | os.PathLike | None, part: str, download: bool
-) -> Data:
+def _load(name: str, kind: Any, below: str, folder: str | os.PathLike | None, part: str, download: bool) -> Data:
     """One part of a torchvision data set ``kind``, whose files lie ``below`` the folder for data sets."""
     if part not in PARTS:
         raise ValueError(f"part = {part!r}; {name} has the parts {', '.join(map(repr, PARTS))}.")
-    root = place(folder)
+    root, check = place(folder), _check_pickles if name == "cifar10" else _check_idx
     try:
         check(name, kind, root, below)
     except (NotThere, DamagedData):
@@ -92,7 +86,7 @@ def _load(
     loaded = kind(root, train=part == "training")
     x = torch.as_tensor(loaded.data)
     x = x.permute(0, 3, 1, 2) if x.ndim == 4 else x[:, None]
-    real = torch.empty(x.shape, dtype=torch.get_default_dtype()).copy_(x).div_(255)
+    real = torch.empty(x.shape, dtype=torch.get_default_dtype()).copy_(x).div_(255)  # contiguous
     return Data(real, torch.as_tensor(loaded.targets, dtype=torch.int64))
 
 
@@ -117,17 +111,19 @@ def _check_pickles(name: str, kind: Any, root: Path, below: str) -> None:
 def _check_idx(name: str, kind: Any, root: Path, below: str) -> None:
     """Raise NotThere or DamagedData for the first file that is missing, cut short, or of something else.
 
-    torchvision knows the MD5 sums of the packed files only. An idx file says what it holds: two zero bytes, 8 for bytes,
-    the number of axes, and the length of each as four bytes, high byte first.
+    torchvision knows the MD5 sums of the packed files only.
     """
-    counts = []
+    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor as read
+
     for path in _files(name, root, below, [file.removesuffix(".gz") for file, _ in kind.resources]):
-        content = path.read_bytes()
         axes = 3 if "idx3" in path.name else 1
-        start = 4 * (axes + 1)
-        shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
-        if content[:4] != bytes([0, 0, 8, axes]) or len(content) != start + math.prod(shape):
+        try:
+            values = read(path)
+        except Exception:  # what it says of a broken file depends on where it is broken
+            values = torch.empty(0)
+        if values.ndim != axes or values.dtype != torch.uint8:
             raise damaged(name, path, f"is not a whole idx file of {axes} {'axes' if axes > 1 else 'axis'}")
-        if counts[len(counts) // 2 * 2 :] not in ([], [shape[0]]):  # images come first, then their labels
-            raise damaged(name, path, f"has {shape[0]} labels beside {counts[-1]} images")
-        counts.append(shape[0])
+        if axes == 3:
+            images = len(values)
+        elif len(values) != images:  # images come first, then their labels
+            raise damaged(name, path, f"has {len(values)} labels beside {images} images")

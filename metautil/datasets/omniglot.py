@@ -17,9 +17,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from tqdm.auto import tqdm
 
-from metautil.datasets.cache import cached
+from metautil.datasets.cache import cached, watched
 from metautil.datasets.sources import DamagedData, NotThere, damaged, fetch, not_there, place
 from metautil.tasks import Alphabets
 
@@ -88,31 +87,32 @@ def omniglot(folder: str | os.PathLike | None = None, download: bool = False) ->
     """
     root = place(folder)
     try:
-        drawings = _drawings(root)
-        arrays = cached(_cache_name(drawings), VERSION, lambda: _images(drawings))
+        name, drawings = _found(root)
+        arrays = cached(name, VERSION, lambda: _images(drawings))
     except (NotThere, DamagedData):
         if not download:
             raise
-        fetch("omniglot", root, FOLDER, _download)
-        drawings = _drawings(root)
-        arrays = cached(_cache_name(drawings), VERSION, lambda: _images(drawings))
+        from torchvision.datasets import Omniglot  # slow to import, so only where it is used
+
+        fetch("omniglot", root, FOLDER, lambda into: [Omniglot(into, half, download=True) for half in (True, False)])
+        name, drawings = _found(root)
+        arrays = cached(name, VERSION, lambda: _images(drawings))
     characters = tuple(arrays["character"].tolist())
     if len(characters) != CHARACTERS:
         warnings.warn(
             f"omniglot: {root / FOLDER} holds {len(characters)} characters; the full set has {CHARACTERS:,}.",
             stacklevel=2,
         )
-    alphabets = [character.partition("/")[0] for character in characters]
-    names = tuple(sorted(set(alphabets)))
-    parts = [part_of(character) for character in characters]
+    names, alphabet = np.unique([character.partition("/")[0] for character in characters], return_inverse=True)
+    parts = np.array([part_of(character) for character in characters])
     return Alphabets(
         x=torch.as_tensor(arrays["ink"])[:, None],
         y=torch.arange(len(characters)).repeat_interleave(len(arrays["ink"]) // len(characters)),
-        alphabet=torch.tensor([names.index(alphabet) for alphabet in alphabets]),
-        names=names,
+        alphabet=torch.as_tensor(alphabet),
+        names=tuple(names.tolist()),
         characters=characters,
         parts={
-            part: torch.tensor([position for position, its in enumerate(parts) if its == part])
+            part: torch.as_tensor(np.flatnonzero(parts == part))
             for part in ("training", "validation", "test")
             if part in parts
         },
@@ -120,7 +120,7 @@ def omniglot(folder: str | os.PathLike | None = None, download: bool = False) ->
 
 
 def part_of(character: str) -> str:
-    """The part that a character like "Gurmukhi/character42" belongs to: "training", "validation" or "test"."""
+    """The part of the split that a character like "Gurmukhi/character42" belongs to."""
     alphabet = character.partition("/")[0]
     if alphabet in TEST or character in TEST_CHARACTERS:
         return "test"
@@ -150,30 +150,24 @@ def reduced(ink: np.ndarray) -> np.ndarray:
     return ((17 * quarters.astype(np.int32) + 7) // 15).astype(np.uint8)
 
 
-def _drawings(root: Path) -> list[Drawing]:
-    """All drawings of both halves, in order, without reading an image."""
+def _found(root: Path) -> tuple[str, list[Drawing]]:
+    """All drawings of both halves, in order, without reading an image; and a name that no other collection has."""
     found = []
     for half in HALVES:
         inside, archive = root / FOLDER / half, root / FOLDER / f"{half}.zip"
         if inside.is_dir():
-            found += _in_folder(inside)
+            for path in inside.glob("*/*/*.png"):
+                alphabet, character, name = path.parts[-3:]
+                stamp = f"{path.stat().st_size}, {path.stat().st_mtime_ns}"
+                found.append(Drawing(f"{alphabet}/{character}", name, stamp, inside, path.read_bytes))
         elif archive.is_file():
             found += _in_archive(archive)
         else:
             raise not_there("omniglot", root, f"{FOLDER}/{half}.zip (or folder {half})")
     found.sort(key=lambda drawing: drawing[:2])
     _check(root, found)
-    return found
-
-
-def _in_folder(folder: Path) -> list[Drawing]:
-    found = []
-    for path in folder.glob("*/*/*.png"):
-        known = path.stat()
-        alphabet, character, name = path.parts[-3:]
-        stamp = f"{known.st_size}, {known.st_mtime_ns}"
-        found.append(Drawing(f"{alphabet}/{character}", name, stamp, folder, path.read_bytes))
-    return found
+    listed = "\n".join(f"{drawing.character}/{drawing.name} {drawing.stamp}" for drawing in found)
+    return f"omniglot_{SMALL}_{hashlib.sha256(listed.encode()).hexdigest()[:16]}", found
 
 
 def _in_archive(path: Path) -> list[Drawing]:
@@ -197,30 +191,20 @@ def _check(root: Path, drawings: list[Drawing]) -> None:
     if not counts:
         raise damaged("omniglot", root / FOLDER, "holds no drawing named HALF/ALPHABET/CHARACTER/NAME.png")
     most = max(counts.values())
-    for drawing in drawings:
-        if (count := counts[drawing.character]) < most:
-            raise damaged(
-                "omniglot",
-                drawing.source,
-                f"is incomplete: {drawing.character} has {count} {'drawings' if count > 1 else 'drawing'}, others have {most}",
-            )
+    for character, source in ((drawing.character, drawing.source) for drawing in drawings):
+        if (count := counts[character]) < most:
+            words = f"{character} has {count} {'drawings' if count > 1 else 'drawing'}, others have {most}"
+            raise damaged("omniglot", source, f"is incomplete: {words}")
     if len(counts) > CHARACTERS // 2 and (len(counts), most) != (CHARACTERS, DRAWINGS):
-        raise damaged(
-            "omniglot",
-            root / FOLDER,
-            f"is incomplete: it holds {len(counts):,} characters with {most} drawings each, not {CHARACTERS:,} with {DRAWINGS}",
-        )
-
-
-def _cache_name(drawings: list[Drawing]) -> str:
-    listed = "\n".join(f"{drawing.character}/{drawing.name} {drawing.stamp}" for drawing in drawings)
-    return f"omniglot_{SMALL}_{hashlib.sha256(listed.encode()).hexdigest()[:16]}"
+        words = f"it holds {len(counts):,} characters with {most} drawings each, not {CHARACTERS:,} with {DRAWINGS}"
+        raise damaged("omniglot", root / FOLDER, f"is incomplete: {words}")
 
 
 def _images(drawings: list[Drawing], some: int = 1000) -> dict[str, np.ndarray]:
     """What the cache file holds: ink (N, 28, 28) uint8, the characters (C,) in order. Reads ``some`` images at a time."""
     ink = np.empty((len(drawings), SMALL, SMALL), dtype=np.uint8)
-    for start in tqdm(range(0, len(drawings), some), desc="reading Omniglot", leave=False, delay=1):
+    starts = range(0, len(drawings), some)
+    for start in watched(starts, "reading Omniglot, once", len(starts)):
         ink[start : start + some] = reduced(np.stack([_ink(drawing) for drawing in drawings[start : start + some]]))
     return {"ink": ink, "character": np.array(sorted({drawing.character for drawing in drawings}))}
 
@@ -238,10 +222,3 @@ def _ink(drawing: Drawing) -> np.ndarray:
         height, width = paper.shape
         raise damaged("omniglot", drawing.source, f"{what} has {height} by {width} pixels, not {SIDE} by {SIDE}")
     return ~paper
-
-
-def _download(folder: Path) -> None:
-    from torchvision.datasets import Omniglot  # slow to import, so only where it is used
-
-    for background in (True, False):
-        Omniglot(folder, background=background, download=True)

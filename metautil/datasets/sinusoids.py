@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
 
 import torch
 from torch import Tensor
 
-from metautil.tasks import Data, Task, TaskFamily
+from metautil.tasks import Data, Task, TaskFamily, check_count
 
 
 def sinusoids(
@@ -46,14 +45,14 @@ def sinusoids(
     TypeError
         If ``generator`` is not a `torch.Generator`.
     """
-    _check_count("shots", shots)
-    _check_count("queries", queries)
+    check_count("shots", shots)
+    check_count("queries", queries)
     ranges = {"amplitude": amplitude, "phase": phase, "x": x}
     for name, bounds in ranges.items():
         _check_range(name, bounds)
 
     def family(n_tasks: int, generator: torch.Generator) -> Task:
-        _check_count("n_tasks", n_tasks)
+        check_count("n_tasks", n_tasks)
         if not isinstance(generator, torch.Generator):
             raise TypeError(
                 f"generator is {generator!r}; a torch.Generator is expected, for example the one that "
@@ -75,11 +74,6 @@ def sinusoids(
         return Task(support=look(shots), query=look(queries))
 
     return family
-
-
-def _check_count(name: str, count: int) -> None:
-    if not isinstance(count, Integral) or count < 1:
-        raise ValueError(f"{name} = {count!r}; pass a whole number, 1 or more.")
 
 
 def _check_range(name: str, bounds: tuple[float, float]) -> None:

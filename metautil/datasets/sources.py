@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import errno
-import http.client
 import os
 import shutil
 import socket
-import tarfile
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from metautil.datasets.cache import data_root
+from metautil.datasets.cache import data_root, reason
 
 SILENCE = 60  # seconds without a byte, after which a download has broken off
-
-FAILURES = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    http.client.HTTPException,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What a download ends with when it breaks off, arrives altered (RuntimeError is torchvision's) or does not fit."""
 
 
 class NotThere(FileNotFoundError):
@@ -75,7 +60,7 @@ def fetch(name: str, root: Path, below: str, download: Callable[[Path], object])
     below : str
         The data set's own folder in ``root``.
     download : callable
-        (folder) → anything. Must leave the checked files in ``folder / below``, or raise one of `FAILURES`.
+        (folder) → anything. Must leave the checked files in ``folder / below``, or raise an error.
 
     Raises
     ------
@@ -92,9 +77,11 @@ def fetch(name: str, root: Path, below: str, download: Callable[[Path], object])
         (temporary / "old").mkdir()
         for new in sorted((temporary / below).iterdir()):
             _exchange(new, root / below / new.name, temporary / "old" / new.name)
-    except FAILURES as error:
+    except (
+        Exception
+    ) as error:  # torchvision, urllib, tarfile and zipfile have a dozen kinds for a download that breaks off
         raise DownloadFailed(
-            f"{name} could not be downloaded into {root} ({_reason(error)}). {_remedy(error)}"
+            f"{name} could not be downloaded into {root} ({reason(error)}). Nothing half-written is left. {_remedy(error)}"
         ) from error
     finally:
         socket.setdefaulttimeout(patience)
@@ -115,17 +102,10 @@ def _exchange(new: Path, target: Path, aside: Path) -> None:
         raise
 
 
-def _reason(error: BaseException) -> str:
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(words.split())  # torchvision's messages have several lines
-
-
-def _remedy(error: BaseException) -> str:
+def _remedy(error: Exception) -> str:
     number = getattr(error, "errno", None)
     if number in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            "Nothing half-written is left. Free some space, or let METAUTIL_DATA name another folder, and call again."
-        )
+        return "Free some space, or let METAUTIL_DATA name another folder, and call again."
     if number in (errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR):
-        return "Nothing was written. Let METAUTIL_DATA name a folder where you can write, and call again."
-    return "Nothing half-written is left. Call again when the network is there, or put the files there by hand."
+        return "Let METAUTIL_DATA name a folder where you can write, and call again."
+    return "Call again when the network is there, or put the files there by hand."

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from benchmarks import support_noise, task_supply, ways_shots
 from benchmarks.store import UNITS
 from metautil.datasets import font_alphabets
+from metautil.fast import conv4
 from metautil.learners import nearest_centroid, prototypes
-from metautil.models import conv4, embedding
+from metautil.models import embedding
 from metautil.risks import cross_entropy
 from metautil.tasks import few_shot_tasks
 
@@ -80,7 +81,7 @@ def test_the_path_passes_where_the_learner_adapts_to(name, task, quick):
     if name == "Meta-SGD":
         theta = torch.cat([theta, shrink * ways_shots.with_outputs(phi[len(phi) // 2 :], ways_shots.CHANNELS, 5)])
     adapted = make(conv4(5, ways_shots.CHANNELS), cross_entropy, alpha * shrink, steps).adapt(theta, task.support)
-    path = ways_shots.inner_path(*ways_shots.inner_loop(name, 5, 0), 5, (0, 1, steps), task.support)
+    path = ways_shots.inner_path(*ways_shots.start_and_sizes(name, 5, 0), 5, (0, 1, steps), task.support)
     torch.testing.assert_close(path[-1].args[0], adapted.args[0])
     scores = [predictor(task.query.x) for predictor in path]
     assert not any(torch.allclose(one, other) for one, other in itertools.pairwise(scores))
@@ -96,7 +97,7 @@ def test_fewer_outputs_give_the_same_scores(task):
 
 def test_fine_tuning_many_tasks_is_fine_tuning_each(task, quick):
     """Against torch.optim on the second task alone; the head starts at zero."""
-    theta, alphas = ways_shots.inner_loop(ways_shots.FINE_TUNED, 5, 0)
+    theta, alphas = ways_shots.start_and_sizes(ways_shots.FINE_TUNED, 5, 0)
     path = ways_shots.inner_path(theta, alphas, 5, range(4), task.support)
     model, alone = conv4(5, ways_shots.CHANNELS), conv4(5, ways_shots.CHANNELS, reference=task.support.x[1])
     assert torch.equal(theta[:-325], ways_shots.pretrained(0)) and not theta[-325:].any()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
 import random
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import run, verify
-from benchmarks.store import RESULTS, Store, quote
-from lessons.shared.results import stored
+from benchmarks.store import Store, quote
+from lessons.shared import results
+from lessons.shared.results import FOLDER, stored
 from metautil.datasets import NotThere
 
 CASE = {"accuracy": (0.5, "fraction")}
@@ -69,19 +73,22 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     assert store.path.read_bytes() == before and list(tmp_path.iterdir()) == [store.path]
 
 
-@pytest.mark.parametrize("seed", [1, -1])
-def test_seeds_come_in_order(tmp_path, seed):
-    with pytest.raises(ValueError, match="seed 0 is next"):
-        Store("toy", tmp_path).record("a", seed, CASE)
+@pytest.mark.parametrize(
+    ("seed", "values", "words"),
+    [(1, CASE, "seed 0 is next"), (-1, CASE, "seed 0 is next"), (0, {"accuracy": (50, "percent")}, "percent")],
+)
+def test_seeds_out_of_order_and_unknown_units_are_refused(tmp_path, seed, values, words):
+    with pytest.raises(ValueError, match=words):
+        Store("toy", tmp_path).record("a", seed, values)
     assert not (tmp_path / "toy.json").exists()
 
 
-def test_unknown_unit_and_broken_file_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="percent"):
-        Store("toy", tmp_path).record("a", 0, {"accuracy": (50, "percent")})
-    (tmp_path / "toy.json").write_text("{")
+@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+@pytest.mark.parametrize("read", [Store, stored])
+def test_a_broken_file_is_refused(tmp_path, read, content):
+    (tmp_path / "toy.json").write_text(content)
     with pytest.raises(ValueError, match="not a results file"):
-        Store("toy", tmp_path)
+        read("toy", tmp_path)
 
 
 def test_verify_confirms_and_contradicts(tmp_path):
@@ -174,7 +181,32 @@ def test_lessons_read_what_is_stored(tmp_path):
     assert stored("lambda_sweep")["λ=0"]["accuracy_T"].mean == Store("lambda_sweep").row("λ=0", "accuracy_T")["mean"]
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_results_are_found_among_installed_lessons(tmp_path):
+    """The reader copied to a folder without the course: there it looks in lessons/stored."""
+    reader = tmp_path / "lessons" / "shared" / "results.py"
+    reader.parent.mkdir(parents=True)
+    shutil.copy(results.__file__, reader)
+
+    def loaded():
+        spec = importlib.util.spec_from_file_location("installed", reader)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    (tmp_path / "benchmarks" / "results").mkdir(parents=True)  # somebody else's
+    run.run("toy", toy(), tmp_path / "lessons" / "stored")
+    assert tmp_path / "lessons" / "stored" == loaded().FOLDER
+    assert loaded().stored("toy")["b"]["accuracy"].mean == pytest.approx(0.55)
+    (tmp_path / "benchmarks" / "store.py").touch()
+    assert tmp_path / "benchmarks" / "results" == loaded().FOLDER
+    assert Path(__file__).parent / "results" == FOLDER
+
+
+def test_benchmarks_are_the_modules_that_measure():
+    assert set(run.benchmarks()) == {path.stem for path in FOLDER.glob("*.json")}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_stored_files_are_complete(path):
     """Every stored file has a benchmark, all its cases and seeds, and intervals that its seeds give."""
     benchmark = run.benchmarks()[path.stem]

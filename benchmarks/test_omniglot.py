@@ -11,7 +11,7 @@ import torch
 from benchmarks import omniglot as benchmark
 from benchmarks.omniglot import SETTINGS, TRAININGS, Training
 from lessons.shared.results import stored
-from metautil.models import conv4
+from metautil.fast import conv4
 from metautil.tasks import Alphabets, Data, few_shot_tasks
 
 SMALL = Training("prototypes", 6, 2, 2, 6, 0.01, bend=0.5)

@@ -1,0 +1,149 @@
+"""The commands: what `make` runs, and how Lab is started."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import lab
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+# ---------------------------------------------------------------- Lab
+
+
+@pytest.fixture
+def taken():
+    """A port on which something listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        yield listener.getsockname()[1]
+
+
+def test_a_taken_port_is_refused_with_a_free_one(taken):
+    with pytest.raises(lab.LabError, match=rf"Port {taken} is taken") as caught:
+        lab.choose_port(str(taken))
+    other = int(re.search(r"PORT=(\d+)", str(caught.value)).group(1))
+    assert other != taken and lab.is_free(other)
+
+
+def test_without_port_the_first_free_one_is_used(taken):
+    assert lab.free_port(taken) > taken
+    assert lab.choose_port("") >= lab.FIRST_PORT
+
+
+@pytest.mark.parametrize("asked", ["eighty", "80", "70000", "-1", "8888.0", "８８８８"])
+def test_what_is_no_port_is_refused(asked):
+    with pytest.raises(lab.LabError, match="whole number from 1024 to 65535"):
+        lab.choose_port(asked)
+
+
+def test_lab_asks_no_network_and_keeps_its_token():
+    command = lab.lab_command("notebooks/00_start_here.ipynb", 8899, browser=False)
+    assert set(lab.QUIET) <= set(command)
+    assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in command
+    assert "--port=8899" in command and "--no-browser" in command
+    assert not any("token" in word or "password" in word for word in command)
+    assert "--no-browser" not in lab.lab_command("notebooks/00_start_here.ipynb", 8899)
+
+
+def test_labs_own_flags_mean_what_we_mean():
+    jupyterlab = pytest.importorskip("jupyterlab.labapp")
+    assert jupyterlab.LabApp.news_url.from_string("None") is None
+    from jupyterlab import NeverCheckForUpdate
+
+    assert NeverCheckForUpdate.__name__ in " ".join(lab.QUIET)
+
+
+def test_a_missing_notebook_and_a_taken_port_are_plain_failures(taken, capsys):
+    assert lab.main(["notebooks/99_nothing.ipynb"]) == 1
+    assert "There is no notebooks/99_nothing.ipynb" in capsys.readouterr().err
+    assert lab.main(["Makefile"], {"PORT": str(taken)}) == 1
+    assert f"Port {taken} is taken" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- make
+
+TARGETS = [
+    "lab",
+    "check",
+    "test",
+    "deep",
+    "proof",
+    "course",
+    "notebooks",
+    "lesson",
+    "new",
+    "wheels",
+    "benchmarks",
+    "verify-results",
+    "lint",
+    "clean",
+    "help",
+]
+
+
+def _make(*arguments: str) -> subprocess.CompletedProcess:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    for name in ("PYTHON", "TORCH", "N", "FORCE", "METAUTIL_PYTEST"):
+        environment.pop(name, None)
+    return subprocess.run(
+        ["make", "-C", str(ROOT), "--no-print-directory", *arguments],
+        cwd="/",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_make_lists_its_commands_with_and_without_help():
+    listed = _make("help").stdout
+    assert _make().stdout == listed
+    assert re.findall(r"^  make ([a-z-]+)", listed, re.MULTILINE) and set(
+        re.findall(r"^  make ([a-z-]+) +\S", listed, re.MULTILINE)
+    ) == set(TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["lab"], ['--extra lab --torch ""', "-m tools.lab"]),
+        (["lab", "TORCH=cuda"], ['--extra lab --torch "cuda"']),
+        (["course"], ["--extra lab", "-m tools.course"]),
+        (["notebooks", "FORCE=1"], ["--extra test", "-m tools.build --force"]),
+        (["lesson", "N=03"], ['-m tools.build --only "03" --preview']),
+        (["new", "N=08", "NAME=heuristics"], ['-m tools.new "08" "heuristics"']),
+        (["wheels"], ["--extra test", "-m tools.wheels"]),
+        (["verify-results"], ["-m benchmarks.verify"]),
+        (["benchmarks"], ["-m benchmarks.run"]),
+        (["check"], ["--extra test", '-m "not slow and not deep" tests lessons benchmarks']),
+        (["test"], ["--extra test", "--nbval ", '-m "not deep" tests lessons benchmarks notebooks/solutions']),
+        (["deep"], ["--extra test", "-m deep tests lessons benchmarks", "-m tools.noise", "-m tools.proof --status"]),
+        (["proof"], ["--extra test", "-m tools.proof"]),
+    ],
+)
+def test_make_runs_the_set_up_and_then_the_tool(arguments, expected):
+    done = _make("-n", *arguments)
+    assert done.returncode == 0, done.stderr
+    positions = [done.stdout.find(words) for words in expected]
+    assert -1 not in positions and positions == sorted(positions), done.stdout
+
+
+def test_make_says_when_there_is_no_python():
+    done = _make("lab", "PYTHON=python-that-is-not-there")
+    assert done.returncode != 0 and "There is no program python-that-is-not-there" in done.stdout
+
+
+def test_ci_calls_the_readmes_test_command_then_make_deep():
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert script.rstrip().endswith("\nmake test\nmake deep")
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    assert subprocess.run(["bash", "-n", str(ROOT / ".ci/run")]).returncode == 0
