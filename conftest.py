@@ -19,9 +19,11 @@ pytest.register_assert_rewrite(
     "lessons.shared.formulas", *(f"{folder}.{name}" for folder in FOLDERS for name in ("formulas", "answers"))
 )
 
+# For `make proof`: new examples each time, and many.
+settings.register_profile("long", settings.get_profile("same"), derandomize=False, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-LONGEST = ("test_browser.py", "test_sweeps.py", "test_mutants.py")
+LONGEST = ("test_browser.py", "test_sweeps.py", "test_order.py", "test_mutants.py")
 """Files that take minutes. One begun last would run on one processor while the others have nothing left to do."""
 
 

@@ -43,6 +43,8 @@ def settings(controls: dict[str, Control], limit: int = 2000) -> tuple[list[dict
     ends = [grid if isinstance(control, Choice) else grid[:: len(grid) - 1]
             for control, grid in zip(controls.values(), grids, strict=True)]  # fmt: skip
     few = [tuple(control.default for control in controls.values()), *itertools.product(*ends), *some(10)]
+    if os.environ.get("METAUTIL_SETTINGS") == "all":  # `make proof`
+        limit = math.inf
     many = itertools.product(*grids) if math.prod(map(len, grids)) <= limit else few + some(limit)
     named = lambda rows: [dict(zip(controls, values, strict=True)) for values in rows]  # noqa: E731
     return named(many), named(few)

@@ -33,6 +33,7 @@ from tests.browser import (
 )
 from tests.frames import inside_changed
 
+pytestmark = pytest.mark.deep
 SCREENSHOTS = ROOT / "build" / "screenshots"
 
 # Scenes for the cells below. Two take a while, as large figures do; the tick keeps the kernel busy for about as long as one

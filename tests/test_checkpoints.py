@@ -246,11 +246,12 @@ def lines(log: Path) -> list[int]:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_a_killed_run_ends_in_every_bit_as_one_that_was_not(tmp_path):
+@pytest.mark.parametrize("trial", range(int(os.environ.get("METAUTIL_TRIALS", "1"))))  # `make proof`: more of them
+def test_a_killed_run_ends_in_every_bit_as_one_that_was_not(tmp_path, trial):
     """Eight lives: six are killed at random moments, one between writing a checkpoint and moving it to its place."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch._dynamo", "matplotlib.pyplot", "tqdm.auto", "pytest"])  # once for all lives
-    path, draw = tmp_path / "run.pt", random.Random(6)
+    path, draw = tmp_path / "run.pt", random.Random(6 + trial)
     logs, found = [], [0]  # steps made in each life; step of the checkpoint that each life begins with
     for life in range(8):
         log = tmp_path / f"{life}.log"

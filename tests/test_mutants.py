@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+pytestmark = pytest.mark.deep
 ROOT = Path(__file__).parent.parent
 SERVER = """
 import gc, json, os, sys, traceback

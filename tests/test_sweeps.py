@@ -16,6 +16,7 @@ from metautil.widgets.panels import Panel
 from metautil.widgets.scenes import LIVE
 from tests.frames import check_numbers, check_pictures, inside_changed, pixels, settings
 
+pytestmark = pytest.mark.deep
 LESSONS = sorted((Path(__file__).parent.parent / "lessons").glob("lesson_*/[0-9]*.md"))
 
 

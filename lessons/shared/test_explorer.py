@@ -35,6 +35,7 @@ def artist(scene: Scene, label: str) -> np.ndarray:
     return np.array(found.get_data())
 
 
+@pytest.mark.deep
 def test_frames_of_the_grid_are_finite_bounded_and_silent(drawn):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -42,6 +43,7 @@ def test_frames_of_the_grid_are_finite_bounded_and_silent(drawn):
             check_numbers(drawn[1], values)
 
 
+@pytest.mark.deep
 def test_drawn_frames_keep_their_size_and_are_pure(drawn):
     name, scene = drawn
     fresh = explorer(name)
