@@ -34,10 +34,8 @@ def pixels(png: bytes | memoryview) -> np.ndarray:
 def settings(controls: dict[str, Control], limit: int = 2000) -> tuple[list[dict], list[dict]]:
     """All settings of the controls, or all extremes and a random choice where there are more than ``limit``.
 
-    `make proof` sets METAUTIL_SETTINGS to ``all``, and there is no limit.
     The second list is a handful of them: the default, the ends of the sliders with all options, ten more.
     """
-    limit = math.inf if os.environ.get("METAUTIL_SETTINGS") == "all" else limit
     grids, draw = [control.stops() for control in controls.values()], random.Random(0)
     some = lambda count: [tuple(draw.choice(grid) for grid in grids) for _ in range(count)]  # noqa: E731
     ends = [grid if isinstance(control, Choice) else grid[:: len(grid) - 1]
