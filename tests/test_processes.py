@@ -55,7 +55,7 @@ def test_a_script_is_followed_leg_by_leg():
     lines = driven.follow(SCRIPT)
     assert lines == ["η = 0.1 · tick 3 at 0.30", "η = 0.5 · tick 5 at 1.30"]
     assert driven.state == pytest.approx((0, 0.1, 0.2, 0.3, 0.8, 1.3)) and driven.line == lines[-1]
-    assert driven.boxes["eta"].value == "0.5"  # the controls stand where the script left them
+    assert driven.ticks == 5 and driven.boxes["eta"].value == "0.5"  # the controls stand where the script left them
 
 
 def test_step_goes_one_tick_on_and_reset_goes_back():
