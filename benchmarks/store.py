@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lessons.shared.results import FOLDER, rows_of
-from metautil import files
+from metautil.files import write_atomically
 from metautil.statistics import mean_interval
 
 UNITS = {
@@ -93,7 +93,7 @@ class Store:
             | {package: version(package) for package in ("torch", "numpy", "scikit-learn", "matplotlib")},
             "rows": self.rows,
         }
-        files.write(self.path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(self.path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def quote(key: str, folder: Path = FOLDER) -> str:

@@ -166,7 +166,6 @@ def test_a_split_may_cut_through_an_alphabet():
     assert (training.characters, test.characters) == (("a", "b"), ("c",))
     assert test.alphabet.tolist() == [0] and test.y.tolist() == [0, 0] and test.x[:, 0, 0, 3].tolist() == [5, 6]
     assert list(test.parts) == ["test"] and test.parts["test"].tolist() == [0]
-    assert list(cut().of("Gurmukhi").parts) == ["training", "test"]
 
 
 def test_turned_classes_are_classes_of_their_own():
