@@ -115,7 +115,7 @@ def empirical_risk(model: Callable[[Tensor, Tensor], Tensor], theta: Tensor, dat
 def joint_risk(risk_D: Tensor, risk_T: Tensor, lam: float) -> Tensor:
     """L_D + λ L_T, formula (0.4). λ ≥ 0 trades the new task T against the data D; it is no regulariser.
 
-    A λ that is negative or not finite is a ValueError.
+    Raises ValueError if λ is negative or not a finite number.
     """
     check_weight(lam)
     return risk_D + lam * risk_T
@@ -124,7 +124,7 @@ def joint_risk(risk_D: Tensor, risk_T: Tensor, lam: float) -> Tensor:
 def normalised_joint_risk(risk_D: Tensor, risk_T: Tensor, lam: float) -> Tensor:
     """(L_D + λ L_T) / (1 + λ), formula (0.5): the minimiser of `joint_risk`; its gradient stays bounded as λ grows.
 
-    Under plain gradient descent this is `joint_risk` with the step size η / (1 + λ). It takes the same λ.
+    Under plain gradient descent this is `joint_risk` with the step size η / (1 + λ). The same λ raise ValueError.
     """
     check_weight(lam)
     return (risk_D + lam * risk_T) / (1 + lam)

@@ -145,7 +145,7 @@ def derived(lam: float, rule: UpdateRule) -> UpdateRule:
     """Descend L_D + λ L_T, formula (0.6): hand ∇L_D + λ∇L_T to ``rule``.
 
     The gradient that comes in is the pair (∇L_D, ∇L_T). With ``rule = sgd(eta)`` the step is −η(∇L_D + λ∇L_T).
-    A λ that is negative or not finite is a ValueError.
+    Raises ValueError if λ is negative or not a finite number.
     """
     check_weight(lam)
 
