@@ -93,8 +93,8 @@ def least_squares(data: Data) -> Tensor:
     """
     if data.x.shape[-2] < data.x.shape[-1]:
         raise ValueError(
-            f"{data.x.shape[-2]} examples for {data.x.shape[-1]} parameters: the minimiser is not unique. At least as many "
-            f"examples as parameters are needed."
+            f"{data.x.shape[-2]} examples for {data.x.shape[-1]} parameters: the minimiser is not unique. "
+            f"At least as many examples as parameters are needed."
         )
     gram = data.x.mT @ data.x
     return torch.linalg.solve(gram, data.x.mT @ data.y).squeeze(-1)

@@ -67,7 +67,7 @@ def cross_entropy(y: Tensor, y_star: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the labels are no such numbers.
+        If the labels are not whole numbers of shape (..., N) in 0..C−1.
     """
     _check_classes(y, y_star)
     return -y.log_softmax(-1).gather(-1, y_star.unsqueeze(-1)).squeeze(-1)
