@@ -42,10 +42,8 @@ class TaskLoss:
 
     Attributes
     ----------
-    model : callable
-        (θ, x) → y.
-    loss : Loss
-        One number per example.
+    model, loss
+        As for `MetaLoss`.
     support : Data
         The labelled examples of the task. Those it is judged by stay outside.
 
@@ -82,12 +80,7 @@ class MetaLearner:
     task_loss : callable
         θ → L_T(θ), such as `TaskLoss`. Its weight may be 0.
     lam : float
-        Weight λ ≥ 0 of the task's risk, a pure number.
-
-    Raises
-    ------
-    ValueError
-        If λ is negative or not a finite number.
+        Weight λ ≥ 0 of the task's risk, a pure number. One that is negative or not finite is a ValueError.
     """
 
     meta_loss: Callable[[Tensor, Data], Tensor]

@@ -145,10 +145,7 @@ def meta_fit(
     risks : Tensor
         Mean risk of each step's tasks before the step, shape (steps,).
 
-    Raises
-    ------
-    FloatingPointError
-        As `meta_step`.
+    Errors are those of `meta_step`.
     """
     state, risks = rule.init(phi), []
     for _ in progress(range(steps), "meta-training"):
@@ -198,13 +195,7 @@ def through_adaptation(
 
 
 def inner_loop(
-    model: Model,
-    loss: Loss,
-    theta: Tensor,
-    support: Data,
-    alpha: float | Tensor,
-    steps: int,
-    second_order: bool = True,
+    model: Model, loss: Loss, theta: Tensor, support: Data, alpha: float | Tensor, steps: int, second_order: bool = True
 ) -> Tensor:
     """θ_K of θ_{k+1} = θ_k − α ∇L_S(θ_k): the inner loop.
 

@@ -15,17 +15,7 @@ from metautil.tasks import Data
 def linear(theta: Tensor, x: Tensor) -> Tensor:
     """M_θ(x) = xθ, a row times a column; the first input may be 1, and its parameter is then the intercept.
 
-    Parameters
-    ----------
-    theta : Tensor
-        Parameters, shape (..., p).
-    x : Tensor
-        Inputs, shape (..., N, p).
-
-    Returns
-    -------
-    Tensor
-        Shape (..., N, 1).
+    Shapes: θ (..., p), x (..., N, p) → (..., N, 1).
     """
     return x @ theta.unsqueeze(-1)
 
@@ -61,7 +51,7 @@ class LinearPopulation:
         Parameters
         ----------
         count : int
-            N, at least 1.
+            N ≥ 1; a smaller one is a ValueError.
         generator : torch.Generator
         sets : tuple of int
             Leading axes: how many data sets. ``()`` draws one.
@@ -70,11 +60,6 @@ class LinearPopulation:
         -------
         Data
             ``x`` of shape (*sets, N, p), ``y`` of shape (*sets, N, 1).
-
-        Raises
-        ------
-        ValueError
-            If ``count`` is below 1.
         """
         if count < 1:
             raise ValueError(f"count = {count}; a data set has at least one example.")

@@ -78,10 +78,7 @@ class Model:
     def unpack(self, theta: Tensor) -> Weights:
         """Cut θ (..., p) into named weights; leading axes stay in front. They are views: a gradient through them arrives in θ.
 
-        Raises
-        ------
-        ValueError
-            If ``theta`` does not have p entries.
+        Raises ValueError if θ does not have p entries.
         """
         if theta.shape[-1:] != (self.size,):
             raise ValueError(f"θ has shape {tuple(theta.shape)}; this model has p = {self.size} parameters.")
@@ -111,14 +108,9 @@ def mlp(sizes: Sequence[int], activation: Callable[[Tensor], Tensor] = torch.tan
     Parameters
     ----------
     sizes : sequence of int
-        Width of each layer from input to output, at least two. (1, 1) is the straight line y = wx + b.
+        Width of each layer from input to output, at least two, else a ValueError. (1, 1) is the straight line y = wx + b.
     activation : callable
         Applied entry by entry.
-
-    Raises
-    ------
-    ValueError
-        If fewer than two sizes are given.
     """
     if len(sizes) < 2:
         raise ValueError(
@@ -276,10 +268,7 @@ def embedding(model: Model) -> Model:
 def halved(model: Model) -> Model:
     """The same model for images of twice the side: each square of 2×2 pixels is averaged before the model reads it.
 
-    Raises
-    ------
-    ValueError
-        If the model does not take images.
+    Raises ValueError if the model does not take images.
     """
     if model.inputs is None or len(model.inputs) != 3:
         raise ValueError(f"inputs = {model.inputs}; only a model of images, (channels, height, width), can be halved.")

@@ -76,24 +76,8 @@ def cross_entropy(y: Tensor, y_star: Tensor) -> Tensor:
 def half_squared_error_of_classes(y: Tensor, y_star: Tensor) -> Tensor:
     """ℓ(y, c) = ½ Σ_k (y_k − [k = c])², formula (7.3): `half_squared_error` against the one-hot vector of the true class.
 
-    Takes what `cross_entropy` takes, so that either can be trained on the same data.
-
-    Parameters
-    ----------
-    y : Tensor
-        Outputs, shape (..., N, C); the best ones are 1 at the true class and 0 elsewhere.
-    y_star : Tensor
-        Class numbers 0..C−1, int64, shape (..., N).
-
-    Returns
-    -------
-    Tensor
-        Shape (..., N).
-
-    Raises
-    ------
-    ValueError
-        If the labels are not whole numbers of shape (..., N) in 0..C−1.
+    Shapes and errors are those of `cross_entropy`, so that either can be trained on the same data: outputs y (..., N, C), of
+    which the best are 1 at the true class and 0 elsewhere, and class numbers y* (..., N) → (..., N).
     """
     _check_classes(y, y_star)
     return half_squared_error(y, F.one_hot(y_star, y.shape[-1]).to(y.dtype))
@@ -131,10 +115,7 @@ def empirical_risk(model: Callable[[Tensor, Tensor], Tensor], theta: Tensor, dat
 def joint_risk(risk_D: Tensor, risk_T: Tensor, lam: float) -> Tensor:
     """L_D + λ L_T, formula (0.4). λ ≥ 0 trades the new task T against the data D; it is no regulariser.
 
-    Raises
-    ------
-    ValueError
-        If λ is negative or not a number.
+    Raises ValueError if λ is negative or not a finite number.
     """
     check_weight(lam)
     return risk_D + lam * risk_T
@@ -143,12 +124,7 @@ def joint_risk(risk_D: Tensor, risk_T: Tensor, lam: float) -> Tensor:
 def normalised_joint_risk(risk_D: Tensor, risk_T: Tensor, lam: float) -> Tensor:
     """(L_D + λ L_T) / (1 + λ), formula (0.5): the minimiser of `joint_risk`; its gradient stays bounded as λ grows.
 
-    Under plain gradient descent this is `joint_risk` with the step size η / (1 + λ).
-
-    Raises
-    ------
-    ValueError
-        If λ is negative or not a number.
+    Under plain gradient descent this is `joint_risk` with the step size η / (1 + λ). The same λ raise ValueError.
     """
     check_weight(lam)
     return (risk_D + lam * risk_T) / (1 + lam)

@@ -23,8 +23,7 @@ class Data(NamedTuple):
     x : Tensor
         Inputs, shape (N, ...).
     y : Tensor
-        Labels, shape (N,) for classes (int64), (N, C) for real outputs. Written y* in formulas where y is a
-        prediction.
+        Labels, shape (N,) for classes (int64), (N, C) for real outputs. Written y* in formulas where y is a prediction.
     """
 
     x: Tensor
@@ -69,10 +68,7 @@ class Alphabets(NamedTuple):
     def part(self, name: str) -> Alphabets:
         """The classes of "training", "validation" or "test" alone; classes and alphabets are numbered anew from 0.
 
-        Raises
-        ------
-        ValueError
-            If there is no such part.
+        Raises ValueError if there is no such part.
         """
         if name not in self.parts:
             raise ValueError(f"part {name!r}; there are {', '.join(map(repr, self.parts))}.")
@@ -106,7 +102,7 @@ def rotations(data: Alphabets) -> Alphabets:
     Parameters
     ----------
     data : Alphabets
-        C classes of square images.
+        C classes of square images; others are a ValueError.
 
     Returns
     -------
@@ -114,11 +110,6 @@ def rotations(data: Alphabets) -> Alphabets:
         4C classes: the old ones, then all of them turned counterclockwise by 90 degrees, by 180, by 270. A turned
         class stays in the part of the one it comes from. Even so, a turned character may look like another character
         of another part (lesson 06 counts look-alikes).
-
-    Raises
-    ------
-    ValueError
-        If the images are not square.
     """
     height, width = data.x.shape[-2:]
     if height != width:

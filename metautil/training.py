@@ -46,14 +46,9 @@ def minibatches(data: Data, size: int, generator: torch.Generator) -> Iterator[D
     data : Data
         N examples.
     size : int
-        Examples per batch, 1 ≤ size ≤ N. Batches of one size keep the mean over batches an unbiased L_D.
+        Examples per batch, in 1..N, else a ValueError. Batches of one size keep the mean over batches an unbiased L_D.
     generator : torch.Generator
         Decides the order.
-
-    Raises
-    ------
-    ValueError
-        If ``size`` is not in 1..N.
     """
     count = len(data.y)
     _check_size(size, count)
@@ -128,11 +123,7 @@ def _diagnosis(theta: Tensor, batch: Data) -> str:
 
 
 def train_epoch(
-    objective: Callable[[Tensor, Data], Tensor],
-    theta: Tensor,
-    rule: UpdateRule,
-    state: State,
-    batches: Iterable[Data],
+    objective: Callable[[Tensor, Data], Tensor], theta: Tensor, rule: UpdateRule, state: State, batches: Iterable[Data]
 ) -> tuple[Tensor, State, float]:
     """Apply an update rule once per batch.
 
@@ -423,13 +414,7 @@ def predict(model: Callable[[Tensor, Tensor], Tensor], theta: Tensor, x: Tensor)
 
 
 def accuracy(model: Callable[[Tensor, Tensor], Tensor], theta: Tensor, data: Data) -> float:
-    """Share of examples whose largest output is at the true class, in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If the data set is empty.
-    """
+    """Share of examples whose largest output is at the true class, in [0, 1]; an empty data set is a ValueError."""
     if len(data.y) == 0:
         raise ValueError("The data set is empty; accuracy is a share of at least one example.")
     return (predict(model, theta, data.x) == data.y).double().mean().item()

@@ -46,12 +46,7 @@ def sgd(eta: float) -> UpdateRule:
     Parameters
     ----------
     eta : float
-        Step size η > 0, in units of θ² per unit of risk.
-
-    Raises
-    ------
-    ValueError
-        If η is not a positive number.
+        Step size η > 0, in units of θ² per unit of risk. Any other is a ValueError.
     """
     _positive(eta)
     return UpdateRule(
@@ -67,12 +62,7 @@ def momentum(eta: float, beta: float) -> UpdateRule:
     eta : float
         Step size η > 0.
     beta : float
-        Share β in [0, 1) of the old velocity that is kept. β = 0 is gradient descent.
-
-    Raises
-    ------
-    ValueError
-        If η is not positive or β is outside [0, 1).
+        Share β in [0, 1) of the old velocity that is kept; 0 is gradient descent. An η or β outside its range is a ValueError.
     """
     _positive(eta)
     _share(beta)
@@ -97,12 +87,8 @@ def rmsprop(eta: float, beta: float = 0.99, epsilon: float = 1e-8) -> UpdateRule
     beta : float
         Share β in [0, 1) of the old mean square that is kept.
     epsilon : float
-        ε > 0, in units of the gradient: keeps the step finite where the gradient has been 0.
-
-    Raises
-    ------
-    ValueError
-        If η or ε is not positive or β is outside [0, 1).
+        ε > 0, in units of the gradient: keeps the step finite where the gradient has been 0. An η, β or ε outside its
+        range is a ValueError.
     """
     _positive(eta)
     _share(beta)
@@ -131,12 +117,8 @@ def adam(eta: float, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float 
     beta_1, beta_2 : float
         Shares β₁ and β₂ in [0, 1) of the old mean and of the old mean square that are kept.
     epsilon : float
-        ε > 0, in units of the gradient: keeps the step finite where the gradient has been 0.
-
-    Raises
-    ------
-    ValueError
-        If η or ε is not positive or β₁ or β₂ is outside [0, 1).
+        ε > 0, in units of the gradient: keeps the step finite where the gradient has been 0. An η, β or ε outside its
+        range is a ValueError.
     """
     _positive(eta)
     _share(beta_1, "β₁")
@@ -163,11 +145,7 @@ def derived(lam: float, rule: UpdateRule) -> UpdateRule:
     """Descend L_D + λ L_T, formula (0.6): hand ∇L_D + λ∇L_T to ``rule``.
 
     The gradient that comes in is the pair (∇L_D, ∇L_T). With ``rule = sgd(eta)`` the step is −η(∇L_D + λ∇L_T).
-
-    Raises
-    ------
-    ValueError
-        If λ is negative or not a number.
+    Raises ValueError if λ is negative or not a finite number.
     """
     check_weight(lam)
 
@@ -190,12 +168,7 @@ def printed(eta: float, lam: float) -> UpdateRule:
     eta : float
         Step size η > 0 of the data's risk.
     lam : float
-        Step size λ ≥ 0 of the new task's risk, in the unit of η.
-
-    Raises
-    ------
-    ValueError
-        If η is not a positive number, or λ is negative or not a number.
+        Step size λ ≥ 0 of the new task's risk, in the unit of η. An η or λ outside its range is a ValueError.
     """
     _positive(eta)
     check_weight(lam)

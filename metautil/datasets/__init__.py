@@ -28,18 +28,6 @@ from metautil.datasets.sinusoids import sinusoids
 from metautil.datasets.sources import DamagedData, DownloadFailed, NotThere
 
 __all__ = [
-    "CacheWarning",
-    "DamagedData",
-    "DownloadFailed",
-    "NotThere",
-    "cifar10",
-    "data_root",
-    "digits",
-    "fashion_mnist",
-    "font_alphabets",
-    "font_digits",
-    "mnist",
-    "omniglot",
-    "quadratics",
-    "sinusoids",
-]
+    "CacheWarning", "DamagedData", "DownloadFailed", "NotThere", "cifar10", "data_root", "digits", "fashion_mnist",
+    "font_alphabets", "font_digits", "mnist", "omniglot", "quadratics", "sinusoids",
+]  # fmt: skip

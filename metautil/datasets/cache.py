@@ -29,10 +29,7 @@ class CacheWarning(UserWarning):
 def data_root() -> Path:
     """Folder for data sets: the environment variable METAUTIL_DATA, else ``~/.cache/metautil``.
 
-    Raises
-    ------
-    RuntimeError
-        If METAUTIL_DATA is not set and there is no home folder.
+    Raises RuntimeError if METAUTIL_DATA is not set and there is no home folder.
     """
     try:
         return Path(os.environ.get("METAUTIL_DATA") or "~/.cache/metautil").expanduser()
@@ -41,13 +38,7 @@ def data_root() -> Path:
 
 
 def cache_root() -> Path:
-    """Folder for generated files: the environment variable METAUTIL_CACHE, else `data_root()`.
-
-    Raises
-    ------
-    RuntimeError
-        If neither METAUTIL_CACHE nor METAUTIL_DATA is set and there is no home folder.
-    """
+    """Folder for generated files: the environment variable METAUTIL_CACHE, else `data_root()`, with its error."""
     root = os.environ.get("METAUTIL_CACHE")
     return Path(root).expanduser() if root else data_root()
 

@@ -36,20 +36,10 @@ DIGITS_SEED = 1797
 DIGITS_VERSION = 1  # raise it when the images change
 
 ALPHABETS = {
-    "Ogham": "OGHAM",
-    "N'Ko": "NKO",
-    "Old Italic": "OLD ITALIC",
-    "Lao": "LAO",
-    "Tifinagh": "TIFINAGH",
-    "Hebrew": "HEBREW",
-    "Armenian": "ARMENIAN",
-    "Georgian": "GEORGIAN",
-    "Greek": "GREEK",
-    "Cyrillic": "CYRILLIC",
-    "Canadian Aboriginal": "CANADIAN SYLLABICS",
-    "Arabic": "ARABIC",
-    "Latin": "LATIN",
-}
+    "Ogham": "OGHAM", "N'Ko": "NKO", "Old Italic": "OLD ITALIC", "Lao": "LAO", "Tifinagh": "TIFINAGH",
+    "Hebrew": "HEBREW", "Armenian": "ARMENIAN", "Georgian": "GEORGIAN", "Greek": "GREEK", "Cyrillic": "CYRILLIC",
+    "Canadian Aboriginal": "CANADIAN SYLLABICS", "Arabic": "ARABIC", "Latin": "LATIN",
+}  # fmt: skip
 """Alphabets of DejaVu Sans, and how Unicode's names of their letters begin. The small ones come first: where two
 letters look alike, the first is kept."""
 
@@ -252,18 +242,13 @@ def font_digits(folder: str | Path | None = None, per_class: int = 200) -> Data:
     folder : path, optional
         Where the cache file lies; `cache_root()` if not given.
     per_class : int
-        Images of each digit.
+        Images of each digit, a whole number of at least 1, else a ValueError.
 
     Returns
     -------
     Data
         x: shape (10 · per_class, 1, 8, 8), multiples of 1/16 in [0, 1], torch's default dtype. y: int64,
         shape (10 · per_class,), in the order 0, 1, ..., 9, 0, 1, ...
-
-    Raises
-    ------
-    ValueError
-        If ``per_class`` is not a whole number of at least 1.
     """
     check_count("per_class", per_class)
     arrays = cached(f"font_digits_{per_class}", DIGITS_VERSION, lambda: {"counts": digit_counts(per_class)}, folder)
@@ -300,7 +285,7 @@ def font_alphabets(folder: str | Path | None = None, per_class: int = 20, pen: b
     folder : path, optional
         Where the cache file lies; `cache_root()` if not given.
     per_class : int
-        Images of each character.
+        Images of each character, a whole number of at least 1, else a ValueError.
     pen : bool
         Whether the letters are drawn by a pen along the middle of their strokes (`middle_lines`), as people draw, in
         place of being filled. Letters, alphabets and parts are the same.
@@ -309,11 +294,6 @@ def font_alphabets(folder: str | Path | None = None, per_class: int = 20, pen: b
     -------
     Alphabets
         x: uint8, shape (N, 1, 28, 28), ink from 0 to 255. Its parts are the whole alphabets of `ALPHABETS_SPLIT`.
-
-    Raises
-    ------
-    ValueError
-        If ``per_class`` is not a whole number of at least 1.
     """
     check_count("per_class", per_class)
     name = f"font_alphabets_{'pen_' if pen else ''}{per_class}"

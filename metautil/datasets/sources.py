@@ -72,9 +72,7 @@ def fetch(name: str, root: Path, below: str, download: Callable[[Path], object])
         (temporary / "old").mkdir()
         for new in sorted((temporary / below).iterdir()):
             _exchange(new, root / below / new.name, temporary / "old" / new.name)
-    except (
-        Exception
-    ) as error:  # torchvision, urllib, tarfile and zipfile have a dozen kinds for a download that breaks off
+    except Exception as error:  # torchvision, urllib, tarfile and zipfile have a dozen kinds for a broken download
         raise DownloadFailed(
             f"{name} could not be downloaded into {root} ({reason(error)}). Nothing half-written is left. {_remedy(error)}"
         ) from error
