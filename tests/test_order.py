@@ -15,6 +15,7 @@ pytestmark = pytest.mark.deep
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 ONCE_ONLY = {
     "l00-c027": "draws its twelve scans from the lesson's one generator",
+    "l02-c009": "a later section names other numbers `labels`",
     "l04-c039": "a later section names another run `walks`",
     "l07-c065": "draws its ten scans from the lesson's one generator",
     "l11-c039": "a later section names an amplitude `A`",
