@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib
 import pytest
+import torch
 from hypothesis import Phase, settings
 
 FOLDERS = [f"lessons.{folder.name}" for folder in sorted(Path(__file__).parent.glob("lessons/lesson_*"))]
@@ -25,6 +28,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 LONGEST = ("test_browser.py", "test_sweeps.py", "test_order.py", "test_mutants.py")
 """Files that take minutes. One begun last would run on one processor while the others have nothing left to do."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_before() -> Iterator[None]:
+    """What `metautil.begin` settles for a lesson does not outlast the file that called it."""
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    with matplotlib.rc_context():
+        yield
+    torch.set_default_dtype(dtype)
+    torch.set_num_threads(threads)
 
 
 @pytest.hookimpl(tryfirst=True)

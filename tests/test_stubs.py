@@ -40,7 +40,7 @@ def wrong(cells: list[tuple[nbformat.NotebookNode, nbformat.NotebookNode]], caps
             good = asked.outputs == answered.outputs
         else:
             exec(compile(asked.source, asked.id, "exec"), scope)
-            good = UNANSWERED.fullmatch(printed(asked)) and capsys.readouterr().out == printed(asked)
+            good = capsys.readouterr().out == printed(asked) and UNANSWERED.fullmatch(printed(asked))
         found += [] if good else [asked.id]
     return found
 
