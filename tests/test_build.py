@@ -14,7 +14,7 @@ import pytest
 
 from tools import build, course
 from tools.build import BuildError
-from tools.running import SAVED_BARS
+from tools.course import SAVED_BARS
 
 NAME = "07_small.md"
 LESSON = """---
@@ -141,8 +141,8 @@ def original(tmp_path_factory) -> Course:
 
 @pytest.fixture
 def small(original: Course, tmp_path: Path) -> Course:
-    """A copy of the built repository for each test to change; the build's own record stays behind."""
-    shutil.copytree(original.root, tmp_path / "copy", ignore=shutil.ignore_patterns("build"))
+    """A copy of the built repository for each test to change."""
+    shutil.copytree(original.root, tmp_path / "copy")
     return Course(tmp_path / "copy")
 
 
@@ -210,7 +210,7 @@ def test_nothing_of_jupytext_widgets_time_or_person_is_saved(original):
         assert set(notebook["metadata"]) == {"kernelspec", "language_info", "metautil"}
         assert notebook["metadata"]["language_info"] == {"name": "python"}
         assert notebook["metadata"]["kernelspec"]["name"] == "python3"
-        assert set(notebook["metadata"]["metautil"]) == {"digest"}
+        assert set(notebook["metadata"]["metautil"]) == {"digest", "written"}
         metadata = [cell["metadata"] for cell in notebook["cells"]]
         assert metadata == [{}, {"tags": ["figure"]}, {}, {}, {}, {}, {}, {}]
         outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
@@ -236,13 +236,12 @@ def test_second_build_does_nothing_and_forced_build_gives_the_same_bytes(origina
 
 
 def test_changed_text_builds_again_over_committed_and_own_notebooks(small):
-    small.edit(LESSON.replace("in two pieces", "in three pieces"))
-    assert "changed" in build.stale(small.source, small.out)
-    assert small.build() == [small.student, small.solved]  # committed: may be overwritten
-    assert build.stale(small.source, small.out) == ""
-    refused = build.Written(small.root / "build" / "written.json")
+    for pieces in ("three", "four"):  # the second time nothing is committed, but all is the build's own
+        small.edit(LESSON.replace("in two pieces", f"in {pieces} pieces"))
+        assert "changed" in build.stale(small.source, small.out)
+        assert small.build() == [small.student, small.solved]
+        assert build.stale(small.source, small.out) == ""
     assert "M notebooks" in git(small.root, "status", "--porcelain")
-    build.refuse_to_lose_work(small.student, refused)  # not committed, but the build's own
 
 
 def test_missing_damaged_and_disagreeing_notebooks_are_stale(small):
@@ -283,13 +282,12 @@ def test_refuses_to_overwrite_work_of_others(small):
 
 
 def test_refuses_to_overwrite_where_there_is_no_git_to_ask(small):
-    written = build.Written(small.root / "build" / "written.json")
-    build.refuse_to_lose_work(small.student, written)
     shutil.rmtree(small.root / ".git")
-    with pytest.raises(BuildError, match="not committed"):
-        build.refuse_to_lose_work(small.student, written)
-    written.note(small.student)
-    build.refuse_to_lose_work(small.student, build.Written(small.root / "build" / "written.json"))
+    build.refuse_to_lose_work(small.student)  # the build's own
+    for damage in (small.student.read_text("utf-8").replace("not attempted", "my answer"), "{"):
+        small.student.write_text(damage, "utf-8")
+        with pytest.raises(BuildError, match="not committed"):
+            build.refuse_to_lose_work(small.student)
 
 
 def test_failing_cell_stops_the_build_and_leaves_the_old_notebooks(small):
@@ -299,7 +297,6 @@ def test_failing_cell_stops_the_build_and_leaves_the_old_notebooks(small):
     with pytest.raises(BuildError, match=message):
         small.build()
     assert small.bytes() == before
-    assert list(small.out.rglob("*.tmp")) == []
 
 
 @pytest.mark.parametrize(
@@ -310,7 +307,7 @@ def test_failing_cell_stops_the_build_and_leaves_the_old_notebooks(small):
     ],
 )
 def test_error_in_a_widget_callback_stops_the_build(tmp_path, callback, monkeypatch):
-    monkeypatch.setattr("tools.running.PATIENCE", 2)  # now and then such a kernel's answer is lost, and waited for
+    monkeypatch.setattr("tools.course.PATIENCE", 2)  # now and then such a kernel's answer is lost, and waited for
     small = Course(tmp_path)
     small.edit(f"```{{code-cell}} ipython3\nimport ipywidgets\n{callback}\n```\n")
     with pytest.raises(BuildError, match=r"cell l07-c000: ZeroDivisionError"):
@@ -318,19 +315,16 @@ def test_error_in_a_widget_callback_stops_the_build(tmp_path, callback, monkeypa
     assert not small.student.exists()
 
 
-def test_write_that_fails_half_way_leaves_the_old_files(tmp_path, monkeypatch):
-    paths = [tmp_path / "a", tmp_path / "b"]
-    for path in paths:
-        path.write_text("old")
-
+def test_write_that_fails_leaves_the_old_files(small, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
+    before = small.bytes()
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        build._replace(dict.fromkeys(paths, "new"))
-    assert [path.read_text() for path in paths] == ["old", "old"]
-    assert sorted(tmp_path.iterdir()) == paths
+        small.build(force=True)
+    assert small.bytes() == before
+    assert sorted(path.name for path in small.out.iterdir()) == ["07_small.ipynb", "solutions"]
 
 
 def test_digest_depends_on_text_and_names_used_and_on_nothing_else(tmp_path):
@@ -346,7 +340,7 @@ def test_digest_depends_on_text_and_names_used_and_on_nothing_else(tmp_path):
 
 def test_this_programs_share_in_the_outputs_is_counted():
     makers = build.names_used({"": build.MAKERS}, build.ROOT, ("tools",))
-    assert {"tools.build.clean", "tools.build.generate", "tools.running.run", "tools.running.SAVED_BARS"} < set(makers)
+    assert {"tools.build.clean", "tools.build.generate", "tools.course.run", "tools.course.SAVED_BARS"} < set(makers)
     assert not {"tools.build.main", "tools.build.stale", "tools.build"} & set(makers)
 
 

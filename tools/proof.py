@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from metautil.files import write
+from metautil.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "tests" / "proof.json"
@@ -100,7 +100,7 @@ def prove(name: str) -> bool:
             "seconds": round(time.monotonic() - start),
         }
         content = json.dumps(records() | {name: entry}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        write(RECORD, content.encode())
+        write_atomically(RECORD, content.encode())
     return done
 
 
