@@ -26,7 +26,7 @@ from tools.dependencies import Module, names_used, normal_form
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("metautil", "lessons", "benchmarks", "tools", "tests")
-LIMITS = {"core": 2100, "metautil": 5200, "tests": 8000, "tools": 2050, "lessons": 14100, "benchmarks": 3200}
+LIMITS = {"core": 2100, "metautil": 5200, "tests": 8200, "tools": 2400, "lessons": 14100, "benchmarks": 3200}
 """Lines that a part may have; a change that needs more says why."""
 OFFERED = "lesson 06 offers it in a table; no cell can run without its files"
 UNUSED = {
