@@ -45,7 +45,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Notebooks are compared with bars as `tools.build` has saved them; all else sees the usual bars."""
     os.environ.pop("TQDM_BAR_FORMAT", None)
     if item.path.suffix == ".ipynb":
-        from tools.running import SAVED_BARS
+        from tools.course import SAVED_BARS
 
         os.environ.update(SAVED_BARS)
 

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from tools import build
-from tools.running import run
+from tools.course import run
 
 pytestmark = pytest.mark.deep
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"

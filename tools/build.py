@@ -23,10 +23,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tqdm import tqdm
 
+from tools.course import ROOT, NotebookError, run
 from tools.dependencies import names_used
-from tools.running import NotebookError, run
 
-ROOT = Path(__file__).resolve().parent.parent
 IDENTITY = "metautil"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 KEPT_CELL_METADATA = ("tags", "nbgrader", "jupyter")
@@ -52,20 +51,7 @@ class BuildError(Exception):
 
 
 def fill(text: str, name: str) -> str:
-    """Put stored results (`benchmarks.store.quote`) in place of ``{{file.case.metric}}``, code cells excepted.
-
-    Parameters
-    ----------
-    text : str
-        The lesson's source.
-    name : str
-        Its file name, for messages.
-
-    Raises
-    ------
-    BuildError
-        If a key is unknown.
-    """
+    """Put stored results (`benchmarks.store.quote`) in place of ``{{file.case.metric}}``, code cells excepted."""
     from benchmarks.store import quote  # late: it takes a while
 
     def result(match: re.Match) -> str:
@@ -92,15 +78,7 @@ def to_planned(target: str, there: Collection[str]) -> bool:
 
 
 def planned(text: str, there: Collection[str]) -> str:
-    """Put a lesson's text, and "(planned)", in place of a link to it where there is no lesson of its number.
-
-    Parameters
-    ----------
-    text : str
-        Markdown.
-    there : collection of str
-        Numbers of the lessons that have a source, such as ``"03"``.
-    """
+    """Put a lesson's text, and "(planned)", in place of a link to a lesson whose number, such as "03", is not ``there``."""
 
     def plain(match: re.Match) -> str:
         _, image, words, target = match.groups()
@@ -116,29 +94,12 @@ def text_of(lesson: Path) -> str:
 
 
 def parse(text: str, name: str) -> list[NotebookNode]:
-    """Cells of a lesson's source, solutions and their markers included.
+    """Markdown and code cells of a lesson's source, solutions and their markers included.
 
-    Parameters
-    ----------
-    text : str
-        MyST Markdown.
-    name : str
-        File name of the lesson, such as ``03_the_gradient_update.md``; the cells' ids begin with its number.
-
-    Returns
-    -------
-    list of NotebookNode
-        Markdown and code cells with ids such as ``l03-c007`` and the source's line in ``metadata["line"]``.
-
-    Raises
-    ------
-    BuildError
-        If the file name has no number, or the text is not a MyST notebook.
+    Ids are such as ``l03-c007``, after the file's ``name`` and the cell's position; ``metadata["line"]`` is the source's line.
     """
     from jupytext.myst import myst_to_notebook
 
-    if not re.match(r"\d\d_", name):
-        raise BuildError(f"{name}: the name of a lesson begins with two digits and an underscore, as in 03_name.md.")
     try:
         source = myst_to_notebook(text, add_source_map=True)
     except Exception as error:  # jupytext and YAML have many; all mean that the text cannot be read
@@ -155,22 +116,7 @@ def parse(text: str, name: str) -> list[NotebookNode]:
 
 
 def generate(text: str, name: str, solved: bool) -> list[NotebookNode]:
-    """Cells of the student's or of the solved version, not executed.
-
-    Parameters
-    ----------
-    text : str
-        The lesson's source, filled.
-    name : str
-        File name of the lesson.
-    solved : bool
-        Whether to keep the solutions; then only their marker lines go.
-
-    Raises
-    ------
-    BuildError
-        If the text is not a notebook or a solution's markers do not pair.
-    """
+    """Cells of the student's or of the solved version of a filled text, not executed; of the solved one only the markers go."""
     from nbgrader.preprocessors import ClearSolutions
 
     cells = parse(text, name)
@@ -206,22 +152,7 @@ def _one_folder_down(source: str) -> str:
 
 
 def digest(text: str, name: str, root: Path = ROOT) -> str:
-    """Hash of what a lesson's notebooks depend on: filled text, names of the packages that it uses, this program.
-
-    Parameters
-    ----------
-    text : str
-        The lesson's source, filled.
-    name : str
-        File name of the lesson.
-    root : Path
-        Folder that holds the packages.
-
-    Raises
-    ------
-    BuildError
-        If a code cell, or a module that is used, is not Python.
-    """
+    """Hash of what a lesson's notebooks depend on: filled text, names of the packages (below ``root``) it uses, this program."""
     cells = {f"{name}, cell {cell.id}": cell.source for cell in parse(text, name) if cell.cell_type == "code"}
     try:
         used = [names_used(cells, root), names_used({"": MAKERS}, ROOT, ("tools",))]
@@ -231,18 +162,7 @@ def digest(text: str, name: str, root: Path = ROOT) -> str:
 
 
 def disagreements(lesson: Path, notebook: Path) -> list[str]:
-    """What a saved notebook has that its lesson's source does not give, and the reverse.
-
-    Parameters
-    ----------
-    lesson, notebook : Path
-        A notebook in a folder named ``solutions`` is compared with the solved version.
-
-    Returns
-    -------
-    list of str
-        One line a difference; empty where they agree.
-    """
+    """What a saved notebook has that its lesson's source does not give, and the reverse, a line each."""
     if not notebook.exists():
         return [f"{notebook.name} is missing; run make notebooks"]
     saved = nbformat.read(notebook, as_version=4)
@@ -284,29 +204,23 @@ def clean(notebook: NotebookNode) -> None:
 # Writing, with care for what is there
 
 
-class Written:
-    """Hashes of the notebooks that the build wrote last, in a file that git ignores."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.hashes = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # none yet, or damaged: then nothing counts as ours
-            self.hashes = {}
-
-    def wrote(self, notebook: Path) -> bool:
-        """Whether the file is as the build left it."""
-        return self.hashes.get(str(notebook.resolve())) == hashlib.sha256(notebook.read_bytes()).hexdigest()
-
-    def note(self, notebook: Path) -> None:
-        """Remember a file that the build has just written."""
-        self.hashes[str(notebook.resolve())] = hashlib.sha256(notebook.read_bytes()).hexdigest()
-        _replace({self.path: json.dumps(self.hashes, indent=1, sort_keys=True) + "\n"})
+def fingerprint(notebook: NotebookNode) -> str:
+    """Hash of a notebook's cells; saved in its metadata, it tells the build's own work from somebody else's."""
+    return hashlib.sha256(json.dumps(notebook.cells, sort_keys=True).encode()).hexdigest()
 
 
-def refuse_to_lose_work(notebook: Path, written: Written) -> None:
+def _ours(notebook: Path) -> bool:
+    """Whether the cells are as the build left them."""
+    try:
+        saved = nbformat.read(notebook, as_version=4)
+        return saved.metadata[IDENTITY]["written"] == fingerprint(saved)
+    except Exception:  # no notebook, as in `stale`, or none of this program
+        return False
+
+
+def refuse_to_lose_work(notebook: Path) -> None:
     """Raise BuildError if overwriting ``notebook`` would lose changes that are neither in git nor the build's own."""
-    if not notebook.exists() or written.wrote(notebook):
+    if not notebook.exists() or _ours(notebook):
         return
     ours = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}  # git sets them in hooks
     command = ["git", "status", "--porcelain", "--ignored", "--", notebook.name]
@@ -323,20 +237,6 @@ def refuse_to_lose_work(notebook: Path, written: Written) -> None:
         )
 
 
-def _replace(contents: dict[Path, str]) -> None:
-    """Write files so that none is ever seen half-written: all to temporary names first, then renamed."""
-    ready = {path.with_name(f".{path.name}.{os.getpid()}.tmp"): path for path in contents}
-    try:
-        for temporary, path in ready.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(contents[path], encoding="utf-8", newline="\n")
-        for temporary, path in ready.items():
-            os.replace(temporary, path)
-    finally:
-        for temporary in ready:
-            temporary.unlink(missing_ok=True)
-
-
 def _short(path: Path) -> str:
     path = path.resolve()
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
@@ -351,13 +251,7 @@ def sources(folder: Path) -> list[Path]:
 
 
 def lessons_in(folder: Path, only: str | None = None) -> list[Path]:
-    """Sources of the lessons, in order; with ``only`` the one of that number (``3``, ``03`` or its name).
-
-    Raises
-    ------
-    BuildError
-        If there is none.
-    """
+    """Sources of the lessons, in order; with ``only`` the one of that number (``3``, ``03`` or its name)."""
     found = sources(folder)
     number = only.zfill(2) if only and only.isdigit() else only
     chosen = [path for path in found if not number or number in (path.name[:2], path.name, path.stem)]
@@ -392,39 +286,21 @@ def stale(lesson: Path, out: Path) -> str:
 def build(
     lessons: Path = ROOT / "lessons", out: Path = ROOT / "notebooks", only: str | None = None, force: bool = False
 ) -> list[Path]:
-    """Build the notebooks of every lesson that changed.
+    """Build the notebooks of every lesson that changed; with ``force`` of all, over whatever is there. Return what was written.
 
-    Parameters
-    ----------
-    lessons, out : Path
-        Folders of the sources and of the notebooks.
-    only : str, optional
-        Number of the one lesson to build.
-    force : bool
-        Build also what is up to date, and overwrite whatever is there.
-
-    Returns
-    -------
-    list of Path
-        The notebooks written.
-
-    Raises
-    ------
-    BuildError
-        At the first thing that is wrong. The lesson's old notebooks are then still there, whole.
+    At the first thing that is wrong it raises a BuildError; the lesson's old notebooks are then still there, whole.
     """
-    written = Written(out.resolve().parent / "build" / "written.json")
-    chosen = [path for path in lessons_in(lessons, only) if force or stale(path, out)]
+    from metautil.files import write_atomically  # late: torch takes a while
+
     versions = []
-    for lesson in chosen:
+    for lesson in (path for path in lessons_in(lessons, only) if force or stale(path, out)):
         text, made = text_of(lesson), {}
-        identity = {"digest": digest(text, lesson.name)}
         for path in notebooks_of(lesson, out):
             if not force:
-                refuse_to_lose_work(path, written)
-            made[path] = new_notebook(
-                cells=generate(text, lesson.name, _is_solved(path)), metadata={IDENTITY: identity}
-            )
+                refuse_to_lose_work(path)
+            identity = {"digest": digest(text, lesson.name)}
+            cells = generate(text, lesson.name, _is_solved(path))
+            made[path] = new_notebook(cells=cells, metadata={IDENTITY: identity})
         versions.append((lesson, made))
     steps = sum(cell.cell_type == "code" for _, made in versions for book in made.values() for cell in book.cells)
     done = []
@@ -437,10 +313,9 @@ def build(
                 contents[path] = _executed(notebook, path, lesson, bar.update)
             for path in contents:
                 if not force:  # someone may have saved it meanwhile
-                    refuse_to_lose_work(path, written)
-            _replace(contents)
-            for path in contents:
-                written.note(path)
+                    refuse_to_lose_work(path)
+            for path, content in contents.items():
+                write_atomically(path, content.encode())
             done += contents
     return done
 
@@ -459,6 +334,7 @@ def _executed(notebook: NotebookNode, path: Path, lesson: Path, on_cell: Callabl
             f"Nothing was written for {lesson.stem}."
         ) from None
     clean(notebook)
+    notebook.metadata[IDENTITY]["written"] = fingerprint(notebook)
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
 

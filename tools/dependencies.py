@@ -37,25 +37,10 @@ def normal_form(text: str, file: str) -> ast.Module:
 
 
 def names_used(cells: Mapping[str, str], root: Path, packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Names of ``packages`` that the code of a notebook uses, with the code that makes them what they are.
+    """Names of ``packages``, which are in ``root``, that a notebook uses: ``"module.name"`` to its statements, sorted.
 
-    Parameters
-    ----------
-    cells : mapping of str to str
-        Label, for messages, to the code of a cell.
-    root : Path
-        Folder that holds the packages.
-    packages : iterable of str
-
-    Returns
-    -------
-    dict of str to str
-        ``"module.name"`` to its statements, sorted; what a module does on import is under the module's own name.
-
-    Raises
-    ------
-    SyntaxError
-        Where code is not Python; ``filename`` says in which cell or module.
+    What a module does on import is under the module's own name. ``cells`` are label to code; where code is not Python, the
+    SyntaxError's ``filename`` is the label or the module.
     """
     from IPython.core.inputtransformer2 import TransformerManager
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import socket
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from tornado.netutil import bind_sockets
+
 ROOT = Path(__file__).resolve().parent.parent
-FIRST_PORT = 8888
 START = "notebooks/00_start_here.ipynb"
 
 # Lab asks the network for news and for newer versions of itself unless told not to; its extension manager
@@ -27,86 +27,40 @@ QUIET = (
 PROMPT = "--ServerApp.kernel_websocket_connection_class=tools.prompt.PromptConnection"
 
 
-class LabError(Exception):
-    """Lab cannot be started; the message says why and what to do."""
+def free_port(port: int = 0) -> int:
+    """The port, if Lab's server can listen on it, or any such port for 0; an OSError says that it cannot."""
+    sockets = bind_sockets(port, "localhost")
+    try:
+        return sockets[0].getsockname()[1]
+    finally:
+        for one in sockets:
+            one.close()
 
 
-def is_free(port: int) -> bool:
-    """Return whether a server can listen on ``port`` of this machine (IPv4, and IPv6 where there is one)."""
-    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-        try:
-            listener = socket.socket(family, socket.SOCK_STREAM)
-        except OSError:  # no such family here
-            continue
-        with listener:
-            if os.name == "posix":
-                # As Lab's server does: a port whose last connection has just closed counts as free.
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind((address, port))
-                listener.listen(1)
-            except OSError:
-                if family == socket.AF_INET6 and not _has_ipv6():
-                    continue
-                return False
-    return True
-
-
-def _has_ipv6() -> bool:
-    """Return whether this machine has a loopback address of IPv6."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-        probe.bind(("::1", 0))
-        return True
-    return False
-
-
-def free_port(first: int = FIRST_PORT) -> int:
-    """Return the first free port from ``first`` on.
-
-    Raises
-    ------
-    LabError
-        Where a hundred ports in a row are taken.
-    """
-    for port in range(first, min(first + 100, 65536)):
-        if is_free(port):
-            return port
-    raise LabError(f"No free port from {first} on. Name one yourself: `make lab PORT=9999`.")
-
-
-def choose_port(asked: str) -> int:
-    """Return the port to use: the asked one, or the first free one from 8888 where ``asked`` is empty.
-
-    Raises
-    ------
-    LabError
-        Where the asked port is not a port number, or is taken.
-    """
-    if not asked:
-        return free_port()
+def wrong_port(asked: str) -> str:
+    """Why Lab cannot be started at the port that the user has asked for, and what to do; empty where it can."""
     if not (asked.isascii() and asked.isdigit() and 1024 <= int(asked) <= 65535):
-        raise LabError(f"PORT={asked} is not usable: give a whole number from 1024 to 65535, for example PORT=8899.")
-    port = int(asked)
-    if not is_free(port):
-        other = free_port(port + 1 if port < 65000 else FIRST_PORT)
-        raise LabError(f"Port {port} is taken by another program. Port {other} is free: `make lab PORT={other}`.")
-    return port
+        return f"PORT={asked} is not usable: give a whole number from 1024 to 65535, for example PORT=8899."
+    try:
+        free_port(int(asked))
+    except OSError:  # Lab would say it too, as the last of forty lines
+        other = free_port()
+        return f"Port {asked} is taken by another program. Port {other} is free: `make lab PORT={other}`."
+    return ""
 
 
-def lab_command(notebook: str, port: int, browser: bool = True) -> list[str]:
-    """Return the command that starts Lab at ``notebook`` (a path below the course's folder).
+def lab_command(notebook: str, port: str = "", browser: bool = True) -> list[str]:
+    """The command that starts Lab at ``notebook`` (a path below the course's folder); without a port Lab finds a free one.
 
     The token that protects the server is kept. Containers run as root, which Lab refuses unless told.
     """
-    command = [sys.executable, "-m", "jupyterlab", f"--port={port}", "--ServerApp.port_retries=0", *QUIET, PROMPT]
+    command = [sys.executable, "-m", "jupyterlab", *QUIET, PROMPT]
+    command += [f"--port={port}", "--ServerApp.port_retries=0"] if port else []
     # Not as a bare file name: Lab would then show the notebook's own folder only, and print an address
     # that does not lead to the notebook.
     command += [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{quote(notebook)}"]
-    if not browser:
-        command.append("--no-browser")
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")
-    return command
+    command += [] if browser else ["--no-browser"]
+    return [*command, "--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else command
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
@@ -114,25 +68,21 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     parser = argparse.ArgumentParser(description="Start JupyterLab at one notebook of the course.")
     parser.add_argument("notebook", nargs="?", default=START)
     notebook = parser.parse_args(arguments).notebook
+    port = environment.get("PORT", "").strip()
+    wrong = port and wrong_port(port)
     if not (ROOT / notebook).is_file():
-        print(f"There is no {notebook}. Make it with `make notebooks`, or open another one.", file=sys.stderr)
+        wrong = f"There is no {notebook}. Make it with `make notebooks`, or open another one."
+    if wrong:
+        print(wrong, file=sys.stderr)
         return 1
-    try:
-        port = choose_port(environment.get("PORT", "").strip())
-    except LabError as error:
-        print(error, file=sys.stderr)
-        return 1
-    browser = environment.get("NO_BROWSER", "") in ("", "0")
-    command = lab_command(notebook, port, browser)
-    print(f"Starting JupyterLab at {notebook} (port {port}; stop it with Ctrl-C).", flush=True)
+    command = lab_command(notebook, port, browser=environment.get("NO_BROWSER", "") in ("", "0"))
+    where = f"port {port}" if port else "its address follows"
+    print(f"Starting JupyterLab at {notebook} ({where}; stop it with Ctrl-C).", flush=True)
     os.chdir(ROOT)
     # Lab's own sub-commands and nbgrader look on PATH for the environment's programs.
-    programs = str(Path(sys.executable).parent)
-    os.environ["PATH"] = programs + os.pathsep + os.environ.get("PATH", "")
+    os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ.get("PATH", "")
     if os.name == "posix":
         os.execv(command[0], command)  # Lab takes over this process: signals reach it directly
-    import subprocess
-
     return subprocess.call(command)
 
 

@@ -22,13 +22,9 @@ def count(path: Path) -> tuple[int, int]:
     """Lines of a file, and those that are no docstring (nor any other text that stands by itself)."""
     text = path.read_text("utf-8")
     lines, docstrings = len(text.splitlines()), 0
-    if path.suffix == ".py":
-        for node in ast.walk(ast.parse(text)):
-            if (
-                isinstance(node, ast.Expr)
-                and isinstance(node.value, ast.Constant)
-                and isinstance(node.value.value, str)
-            ):
+    for node in ast.walk(ast.parse(text)) if path.suffix == ".py" else ():
+        match node:
+            case ast.Expr(ast.Constant(str())):
                 docstrings += node.end_lineno - node.lineno + 1
     return lines, lines - docstrings
 

@@ -1,4 +1,4 @@
-"""What every lesson must obey, each rule a function from a lesson (or its saved notebook) to problems.
+"""What every lesson must obey: each rule says of a lesson, or of its saved notebook, what is wrong where.
 
 The rules hold the lesson contract (structure, exercises, figures), the prose (small steps, numbers with a source), the
 Markdown (what JupyterLab and code-hosting pages both draw), and what is saved in notebooks. ``tests/test_lessons.py`` runs them
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -25,9 +25,11 @@ from tools.build import CODE_OR_LINK, PLACEHOLDER, ROOT, WIDGET_VIEW, parse, sou
 
 OPENING = ("What you will be able to do", "Before you start", "Time")
 CLOSING = ("Exercises", "What to take away", "What comes next", "References")
+HERE = (r"\w:::here\b|^\s*class\s+[\w, ]+\s+here\b", r"^\s*classDef\s+here\b")
 GRADES = ("easy", "medium", "hard")
 LONGEST_CELL = 12
 LARGEST_NOTEBOOK = 1_500_000  # bytes
+PRIVATE = re.compile(r"0x[0-9a-f]{6,}|/(?:tmp|home|root|Users|var/folders)/\S*|[A-Z]:\\\S+")
 SOFT_TAGS = re.compile(r"nbval-.*|raises-exception", re.IGNORECASE)
 SOFT_COMMENTS = re.compile(r"^\s*#+\s*(NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE)
 MARKER = re.compile(r"^[ \t]*#+ *(BEGIN|END) SOLUTION.*$", re.MULTILINE)
@@ -48,22 +50,16 @@ LESSONS = re.compile(
     r"\blessons?\s+(\d\d?(?:(?:\s*[,–-]\s*(?:and\s+|or\s+)?|\s+(?:and|or|to)\s+)\d\d?)*)(?!\d|\.\d)(\s+\(planned\))?",
     re.IGNORECASE,
 )
-MEASURES = (
-    re.compile(
-        rf"{NUMBER}\s*-?(?:%|±|×(?!\s*{NUMBER})|(?:percent|per\s+cent|percentage|fold|times"
-        rf"|seconds?|secs?|s|minutes?|mins?|min|hours?|hrs?|h|days?|ms|milliseconds?|microseconds?|µs|ns)(?!\w))",
-        re.IGNORECASE,
-    ),
-    re.compile(rf"(?:±\s*{NUMBER}|(?<![\d.\s])\s*×\s*{NUMBER})"),
-    re.compile(
-        rf"(?:\b(?:accura(?:cy|cies|te)|faster|slower|quicker|speed-?up)\b(?:\W+\w+){{0,3}}?\W+{NUMBER}(?![\w.]*\d)"
-        rf"|{NUMBER}\)?(?:\W+\w+){{0,3}}?\W+(?:accura(?:cy|cies|te)|faster|slower|quicker|speed-?up)\b)",
-        re.IGNORECASE,
-    ),
+MEASURES = re.compile(
+    rf"{NUMBER}\s*-?(?:%|±|×(?!\s*{NUMBER})|(?:percent|per\s+cent|percentage|fold|times"
+    rf"|seconds?|secs?|s|minutes?|mins?|min|hours?|hrs?|h|days?|ms|milliseconds?|microseconds?|µs|ns)(?!\w))"
+    rf"|±\s*{NUMBER}|(?<![\d.\s])\s*×\s*{NUMBER}"
+    rf"|\b(?:accura(?:cy|cies|te)|faster|slower|quicker|speed-?up)\b(?:\W+\w+){{0,3}}?\W+{NUMBER}(?![\w.]*\d)"
+    rf"|{NUMBER}\)?(?:\W+\w+){{0,3}}?\W+(?:accura(?:cy|cies|te)|faster|slower|quicker|speed-?up)\b",
+    re.IGNORECASE,
 )
 NOT_NOTEBOOK = {  # Markdown that one of the two places does not draw, and what to write instead
-    r"^[ \t]*(?:```+|~~~+|:::+)\s*\{": "a MyST directive; write plain Markdown",
-    r"^:::": "a MyST directive; write plain Markdown",
+    r"^[ \t]*(?:```+|~~~+|:::+)\s*\{|^:::": "a MyST directive; write plain Markdown",
     r"\{[\w:+.-]+\}`": "a MyST role; write plain Markdown",
     r"^\([\w:.-]+\)=\s*$": "a MyST label; headings and \\tag numbers are what can be referred to",
     r"^%(?!%)": "a MyST comment, which is drawn as text; write <!-- -->",
@@ -77,6 +73,8 @@ NOT_NOTEBOOK = {  # Markdown that one of the two places does not draw, and what 
 MARKDOWN = MarkdownIt("commonmark").enable("table").disable("reference")
 MARKDOWN.use(dollarmath_plugin, allow_labels=False, double_inline=True)
 MARKDOWN.validateLink, MARKDOWN.normalizeLink = bool, str  # links as they are written, also wrong ones
+Rule = Iterator[tuple[object, str, str]]
+"""What a rule yields: whether something is wrong, where, and what is said of it."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +110,11 @@ class Lesson:
 def read(text: str, name: str) -> Lesson:
     """A lesson from its source, as written: placeholders are not filled."""
     return Lesson(name, parse(text, name))
+
+
+def problems(rule: Callable[..., Rule], *given: object) -> list[str]:
+    """What a rule finds wrong in what it is given, a line each."""
+    return [f"{where}: {said}" for wrong, where, said in rule(*given) if wrong]
 
 
 # Taking Markdown apart
@@ -158,12 +161,9 @@ def titles(source: str) -> list[tuple[int, Token]]:
 def sections(source: str) -> dict[str, str]:
     """Second-level heading → the text below it, up to the next one; "" → what stands before the first."""
     lines = source.splitlines()
-    starts = [
-        (-1, ""),
-        *((text.map[0], text.content) for level, text in titles(source) if level == 2),
-        (len(lines), ""),
-    ]
-    return {title: "\n".join(lines[start + 1 : end]) for (start, title), (end, _) in pairwise(starts)}
+    starts = [(text.map[0], text.content) for level, text in titles(source) if level == 2]
+    bounds = pairwise([(-1, ""), *starts, (len(lines), "")])
+    return {title: "\n".join(lines[start + 1 : end]) for (start, title), (end, _) in bounds}
 
 
 def targets(piece: Token) -> list[str]:
@@ -175,62 +175,55 @@ def targets(piece: Token) -> list[str]:
 # The lesson contract
 
 
-def headings(lesson: Lesson) -> Iterator[str]:
+def headings(lesson: Lesson) -> Rule:
     """The contract's headings, in order, with at least two numbered sections before the exercises."""
-    found = [(level, text.content) for level, text in titles(lesson.markdown())]
+    number, found = lesson.name[:2], [(level, text.content) for level, text in titles(lesson.markdown())]
     first = [title for level, title in found if level == 1]
-    if len(first) != 1 or not re.match(rf"{lesson.name[:2]} · \S", first[0]):
-        yield f"{lesson.name}: one first-level heading '# {lesson.name[:2]} · Title' expected; has {first}"
+    bad = len(first) != 1 or not re.match(rf"{number} · \S", first[0])
+    yield bad, lesson.name, f"one first-level heading '# {number} · Title' expected; has {first}"
     seconds = [title for level, title in found if level == 2]
     own = [title for title in seconds if title not in OPENING + CLOSING]
-    if len(own) < 2 or not all(re.match(rf"{k} · \S", title) for k, title in enumerate(own, start=1)):
-        yield f"{lesson.name}: at least two sections '## 1 · Title', '## 2 · Title' expected; has {own}"
+    bad = len(own) < 2 or not all(re.match(rf"{k} · \S", title) for k, title in enumerate(own, start=1))
+    yield bad, lesson.name, f"at least two sections '## 1 · Title', '## 2 · Title' expected; has {own}"
     expected = [*OPENING, *own, *CLOSING]
-    if seconds != expected:
-        yield f"{lesson.name}: second-level headings {expected} are expected; has {seconds}"
+    yield seconds != expected, lesson.name, f"second-level headings {expected} are expected; has {seconds}"
 
 
-def opening(lesson: Lesson) -> Iterator[str]:
+def opening(lesson: Lesson) -> Rule:
     """Objectives mirror take-aways; minutes under Time, links under References, a map with "you are here"."""
-    below = dict.fromkeys(OPENING + CLOSING, "") | sections(lesson.markdown())
+    name, below = lesson.name, dict.fromkeys(OPENING + CLOSING, "") | sections(lesson.markdown())
     asked, given = (len(re.findall(r"^[-*] ", below[title], re.MULTILINE)) for title in (OPENING[0], CLOSING[1]))
-    if asked != given or not asked:
-        yield f"{lesson.name}: {asked} objectives and {given} take-aways; as many of both, at least 1"
-    if not re.search(r"\d[^.]*\bmin(ute)?s?\b", PLACEHOLDER.sub("1", below["Time"])):
-        yield f"{lesson.name}: no minutes under Time"
+    yield asked != given or not asked, name, f"{asked} objectives and {given} take-aways; as many of both, at least 1"
+    timed = re.search(r"\d[^.]*\bmin(ute)?s?\b", PLACEHOLDER.sub("1", below["Time"]))
+    yield not timed, name, "no minutes under Time"
     for title in ("Before you start", "What comes next"):
-        if not any(words(block).strip() for block in blocks(below[title])):
-            yield f"{lesson.name}: nothing under {title}"
-    references = (piece for block in blocks(below["References"]) for piece in pieces(block))
-    if not any(target.startswith("http") for piece in references for target in targets(piece)):
-        yield f"{lesson.name}: no link under References"
+        yield not any(words(block).strip() for block in blocks(below[title])), name, f"nothing under {title}"
+    cited = (target for block in blocks(below["References"]) for piece in pieces(block) for target in targets(piece))
+    yield not any(target.startswith("http") for target in cited), name, "no link under References"
     maps = [block.content for _, block in lesson.blocks() if block.info == "mermaid"]
-    node = re.compile(r"\w:::here\b|^\s*class\s+[\w, ]+\s+here\b", re.MULTILINE)
-    if not any(node.search(drawn) and re.search(r"^\s*classDef\s+here\b", drawn, re.M) for drawn in maps):
-        yield f"{lesson.name}: no mermaid map with a node of class here ('classDef here ...')"
+    here = [drawn for drawn in maps if all(re.search(part, drawn, re.MULTILINE) for part in HERE)]
+    yield not here, name, "no mermaid map with a node of class here ('classDef here ...')"
 
 
-def figures(lesson: Lesson) -> Iterator[str]:
+def figures(lesson: Lesson) -> Rule:
     """At least one figure with sliders; each with its own prediction before it and a target with a number."""
     count = dict.fromkeys(("Predict", "Target", "figure"), 0)
     for cell in lesson.cells:
+        where = lesson.where(cell)
         if cell.cell_type == "code":
             tagged = "figure" in cell.metadata.get("tags", [])
             slides = re.search(r"(?<!def )(?<!\w)(?:show|drive|draw_your_own)\(", cell.source) is not None
-            if slides and not tagged:
-                yield f"{lesson.where(cell)}: a cell that shows sliders is tagged figure"
-            count["figure"] += tagged and slides
-            if tagged and slides and count["Predict"] < count["figure"]:
-                yield f"{lesson.where(cell)}: no paragraph '**Predict.** ...' before this figure"
-        else:
-            for kind, rest in re.findall(r"^\*\*(Predict|Target)\.\*\*(.*(?:\n.+)*)", cell.source, re.MULTILINE):
-                count[kind] += 1
-                if kind == "Target" and not re.search(r"\d", rest):
-                    yield f"{lesson.where(cell)}: the target names no number"
-    if not count["figure"]:
-        yield f"{lesson.name}: no cell tagged figure with show(...)"
-    if (aims := count["Target"]) < (shown := count["figure"]):
-        yield f"{lesson.name}: {shown} figures with sliders and {aims} paragraphs '**Target.** ...'"
+            yield slides and not tagged, where, "a cell that shows sliders is tagged figure"
+            count["figure"] += slides and tagged
+            late = slides and tagged and count["Predict"] < count["figure"]
+            yield late, where, "no paragraph '**Predict.** ...' before this figure"
+            continue
+        for kind, rest in re.findall(r"^\*\*(Predict|Target)\.\*\*(.*(?:\n.+)*)", cell.source, re.MULTILINE):
+            count[kind] += 1
+            yield kind == "Target" and not re.search(r"\d", rest), where, "the target names no number"
+    shown, aims = count["figure"], count["Target"]
+    yield not shown, lesson.name, "no cell tagged figure with show(...)"
+    yield aims < shown, lesson.name, f"{shown} figures with sliders and {aims} paragraphs '**Target.** ...'"
 
 
 def _exercise_cells(lesson: Lesson) -> Iterator[tuple[str, NotebookNode]]:
@@ -243,74 +236,63 @@ def _exercise_cells(lesson: Lesson) -> Iterator[tuple[str, NotebookNode]]:
             yield heading, cell
 
 
-def exercises(lesson: Lesson) -> Iterator[str]:
+def exercises(lesson: Lesson) -> Rule:
     """At least three, numbered and graded; each names its answer before the marker and checks it after."""
+    name = lesson.name
     asked = [text.content for level, text in titles(sections(lesson.markdown()).get("Exercises", "")) if level == 3]
     form = re.compile(rf"Exercise 0?{lesson.number}\.(\d+) · \S.* \(({'|'.join(GRADES)})\)")
     matches = [match for match in map(form.fullmatch, asked) if match]
-    if [int(match[1]) for match in matches] != list(range(1, len(asked) + 1)):
-        wanted = f"'### Exercise {lesson.name[:2]}.k · title (easy|medium|hard)', k = 1, 2, ..."
-        yield f"{lesson.name}: {wanted}, is expected; has {asked}"
-    if len(asked) < 3:
-        yield f"{lesson.name}: {len(asked)} exercises; at least three are expected"
+    wanted = f"'### Exercise {name[:2]}.k · title (easy|medium|hard)', k = 1, 2, ..., is expected"
+    numbered = [int(match[1]) for match in matches] == list(range(1, len(asked) + 1))
+    yield not numbered, name, f"{wanted}; has {asked}"
+    yield len(asked) < 3, name, f"{len(asked)} exercises; at least three are expected"
     grades = [GRADES.index(match[2]) for match in matches]
-    if grades != sorted(grades):
-        yield f"{lesson.name}: exercises go from easy to hard"
+    yield grades != sorted(grades), name, "exercises go from easy to hard"
     cells = list(_exercise_cells(lesson))
     for title in asked:
-        if title not in dict(cells):
-            yield f"{lesson.name}: {title!r} has no cell with ### BEGIN SOLUTION"
+        yield title not in dict(cells), name, f"{title!r} has no cell with ### BEGIN SOLUTION"
     for heading, cell in cells:
-        if heading not in asked:
-            yield f"{lesson.where(cell)}: a solution outside an exercise (below {heading!r})"
+        where = lesson.where(cell)
+        yield heading not in asked, where, f"a solution outside an exercise (below {heading!r})"
         before, *markers, after = MARKER.split(cell.source)
         if markers[::2] != ["BEGIN", "END"]:
-            yield f"{lesson.where(cell)}: one ### BEGIN SOLUTION and one ### END SOLUTION are expected"
+            yield True, where, "one ### BEGIN SOLUTION and one ### END SOLUTION are expected"
             continue
         answers = re.findall(r"^(\w+) = None\b", before, re.MULTILINE)
-        if not answers:
-            yield f"{lesson.where(cell)}: no 'answer = None' before ### BEGIN SOLUTION"
-        checked = re.findall(r"\bcheck_\w+\(([^)]*)", after)
-        for answer in answers or [""]:
-            if not any(re.search(rf"\b{answer}\b", arguments) for arguments in checked):
-                yield f"{lesson.where(cell)}: no check_...({answer or 'answer'}) after ### END SOLUTION"
+        yield not answers, where, "no 'answer = None' before ### BEGIN SOLUTION"
+        checked = " ".join(re.findall(r"\bcheck_\w+\(([^)]*)", after))
+        for answer in sorted({*answers}.difference(re.findall(r"\w+", checked))):
+            yield True, where, f"no check_...({answer}) after ### END SOLUTION"
 
 
-def independence(lesson: Lesson) -> Iterator[str]:
+def independence(lesson: Lesson) -> Rule:
     """No cell uses a name that an earlier exercise's cell made: it would be None, or wrong, for a learner."""
     learned: set[str] = set()
     exercise = {cell.id for _, cell in _exercise_cells(lesson)}
-    for cell in lesson.cells:
-        if cell.cell_type != "code":
-            continue
-        where = lesson.where(cell)
+    for cell in (cell for cell in lesson.cells if cell.cell_type == "code"):
         try:
             tree = ast.parse(re.sub(r"^\s*[%!].*$", "", cell.source, flags=re.MULTILINE))
         except SyntaxError as error:
-            yield f"{where}: not Python: {error}"
+            yield True, lesson.where(cell), f"not Python: {error}"
             continue
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
         made = {node.id for node in names if isinstance(node.ctx, ast.Store)}
         made |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
         used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
         for name in sorted((used & learned) - made):
-            yield f"{where}: uses {name}, which a learner makes in an exercise"
+            yield True, lesson.where(cell), f"uses {name}, which a learner makes in an exercise"
         learned = learned | made if cell.id in exercise else learned - made
 
 
-def small_steps(lesson: Lesson) -> Iterator[str]:
+def small_steps(lesson: Lesson) -> Rule:
     """Code cells of at most 12 lines, blank ones and solutions not counted, each with prose before it."""
     for before, cell in pairwise([None, *lesson.cells]):
-        if cell.cell_type != "code":
-            continue
-        outside = "\n".join(
-            MARKER.split(cell.source)[::4]
-        )  # every second part, and between two parts a word of the marker
-        count = sum(bool(line.strip()) for line in outside.splitlines())
-        if count > LONGEST_CELL:
-            yield f"{lesson.where(cell)}: {count} lines of code; at most {LONGEST_CELL}"
-        if before is None or before.cell_type != "markdown" or not _says_something(before.source):
-            yield f"{lesson.where(cell)}: no prose right before this code cell"
+        if cell.cell_type == "code":
+            # Every second part is outside, and between two parts is a word of the marker.
+            count = sum(bool(line.strip()) for part in MARKER.split(cell.source)[::4] for line in part.splitlines())
+            yield count > LONGEST_CELL, lesson.where(cell), f"{count} lines of code; at most {LONGEST_CELL}"
+            said = before is not None and before.cell_type == "markdown" and _says_something(before.source)
+            yield not said, lesson.where(cell), "no prose right before this code cell"
 
 
 def _says_something(source: str) -> bool:
@@ -324,23 +306,22 @@ def _says_something(source: str) -> bool:
 # Prose and Markdown
 
 
-def tone(lesson: Lesson) -> Iterator[str]:
+def tone(lesson: Lesson) -> Rule:
     """Exclamation marks and words that tell a reader that something is easy."""
     for where, block in lesson.blocks():
-        yield from (f"{where}: {match[0]!r} in the prose" for match in TONE.finditer(words(block)))
+        yield from ((True, where, f"{match[0]!r} in the prose") for match in TONE.finditer(words(block)))
 
 
-def markdown(lesson: Lesson) -> Iterator[str]:
+def markdown(lesson: Lesson) -> Rule:
     """Only Markdown that JupyterLab and code-hosting pages both draw."""
-    for cell in lesson.cells:
-        if cell.cell_type == "markdown":
-            outside = re.sub(r"(?<![`}$])`(?!`)[^`\n]*`(?![`$])", "", cell.source)  # plain code spans; roles stay
-            fences = re.compile(r"^(```+\w*\n).*?^```+$", re.MULTILINE | re.DOTALL)
-            text = fences.sub(lambda match: match[1] + "\n" * (match[0].count("\n") - 1), outside)
-            for pattern, reason in NOT_NOTEBOOK.items():
-                for match in re.finditer(pattern, text, re.MULTILINE):
-                    where = lesson.where(cell, text[: match.start()].count("\n"))
-                    yield f"{where}: {match[0].strip()!r} is {reason}"
+    fences = re.compile(r"^(```+\w*\n).*?^```+$", re.MULTILINE | re.DOTALL)
+    for cell in (cell for cell in lesson.cells if cell.cell_type == "markdown"):
+        outside = re.sub(r"(?<![`}$])`(?!`)[^`\n]*`(?![`$])", "", cell.source)  # plain code spans; roles stay
+        text = fences.sub(lambda match: match[1] + "\n" * (match[0].count("\n") - 1), outside)
+        for pattern, reason in NOT_NOTEBOOK.items():
+            for match in re.finditer(pattern, text, re.MULTILINE):
+                where = lesson.where(cell, text[: match.start()].count("\n"))
+                yield True, where, f"{match[0].strip()!r} is {reason}"
 
 
 def displays(lesson: Lesson) -> list[tuple[str, str]]:
@@ -353,34 +334,31 @@ def tags(lesson: Lesson) -> list[str]:
     return [tag for _, formula in displays(lesson) for tag in TAG.findall(formula)]
 
 
-def formulas(lesson: Lesson, known: Mapping[int, Collection[str]] = {}) -> Iterator[str]:
+def formulas(lesson: Lesson, known: Mapping[int, Collection[str]] = {}) -> Rule:
     """Display mathematics is between ``$$`` and tagged 3.1, 3.2, ...; every (3.2) in the prose exists.
 
     References may lead to other lessons: ``known`` holds the tags of each, by its number.
     """
     for where, formula in displays(lesson):
-        if not TAG.search(formula):
-            yield f"{where}: display mathematics without \\tag"
+        yield not TAG.search(formula), where, "display mathematics without \\tag"
     found = tags(lesson)
     expected = [f"{lesson.number}.{k}" for k in range(1, len(found) + 1)]
-    if found != expected:
-        yield f"{lesson.name}: formulas are tagged {found}; {expected} is expected"
+    yield found != expected, lesson.name, f"formulas are tagged {found}; {expected} is expected"
     there = {**known, lesson.number: found}
     for where, block in lesson.blocks():
         outside = "".join(p.content for p in pieces(block) if p.type in ("text", "math_inline", "html_block"))
-        yield from (f"{where}: {problem}" for pattern, problem in NOT_OUTSIDE.items() if re.search(pattern, outside))
+        yield from ((re.search(pattern, outside), where, problem) for pattern, problem in NOT_OUTSIDE.items())
         for number in REFERENCE.findall(words(block)):
-            if number not in there.get(int(number.split(".")[0]), ()):
-                yield f"{where}: ({number}) refers to no formula; if it is a number, write ${number}$"
+            missing = number not in there.get(int(number.split(".")[0]), ())
+            yield missing, where, f"({number}) refers to no formula; if it is a number, write ${number}$"
 
 
-def alternatives(lesson: Lesson) -> Iterator[str]:
+def alternatives(lesson: Lesson) -> Rule:
     """Every image in Markdown has an alternative text."""
     for where, piece in lesson.pieces():
-        if piece.type == "image" and not piece.content.strip():
-            yield f"{where}: image {piece.attrs['src']} has no alternative text"
-        for image in HTML_IMAGE.findall(piece.content) if piece.type.startswith("html") else ():
-            yield f"{where}: image {image} has no alternative text"
+        images = HTML_IMAGE.findall(piece.content) if piece.type.startswith("html") else []
+        images += [piece.attrs["src"]] if piece.type == "image" and not piece.content.strip() else []
+        yield from ((True, where, f"image {image} has no alternative text") for image in images)
 
 
 def anchors(source: str) -> set[str]:
@@ -392,17 +370,17 @@ def _plain(title: Token) -> str:
     return "".join(f"${piece.content}$" if piece.type == "math_inline" else piece.content for piece in title.children)
 
 
-def links(lesson: Lesson, root: Path = ROOT) -> Iterator[str]:
+def links(lesson: Lesson, root: Path = ROOT) -> Rule:
     """Every internal link leads somewhere, seen from ``notebooks/``; one to a lesson leads to its notebook."""
     there = {path.name[:2] for path in sources(root / "lessons")}
     for where, piece in lesson.pieces():
         # A link to a lesson that is planned the build takes out; in HTML it cannot.
         found = [target for target in targets(piece) if piece.type != "link_open" or not to_planned(target, there)]
         reasons = {target: _broken(target, lesson, root) for target in found}
-        yield from (f"{where}: link {target!r} {reason}" for target, reason in reasons.items() if reason)
+        yield from ((reason, where, f"link {target!r} {reason}") for target, reason in reasons.items())
     for where, block in lesson.blocks():
-        if re.search(r"\]\[|^\[[^\]]+\]: ", words(block)):
-            yield f"{where}: a reference-style link; write [words](target)"
+        indirect = re.search(r"\]\[|^\[[^\]]+\]: ", words(block))
+        yield indirect, where, "a reference-style link; write [words](target)"
 
 
 def _broken(target: str, lesson: Lesson, root: Path) -> str:
@@ -434,7 +412,7 @@ def _broken(target: str, lesson: Lesson, root: Path) -> str:
     return ""
 
 
-def unwritten(lesson: Lesson, there: Collection[int]) -> Iterator[str]:
+def unwritten(lesson: Lesson, there: Collection[int]) -> Rule:
     """Where lessons are spoken of by number, "(planned)" follows exactly those that are not ``there``.
 
     A link needs no such word: the build adds it.
@@ -445,10 +423,8 @@ def unwritten(lesson: Lesson, there: Collection[int]) -> Iterator[str]:
             for first, last in re.findall(r"(\d+)\s*(?:–|-|to)\s*(\d+)", match[1]):
                 numbers.update(range(int(first), int(last)))
             missing = sorted(numbers.difference(there))
-            if missing and not match[2]:
-                yield f"{where}: {match[0]!r}: {missing} not there; link to it, or add (planned)"
-            if match[2] and not missing:
-                yield f"{where}: {match[0]!r}: no longer planned"
+            yield missing and not match[2], where, f"{match[0]!r}: {missing} not there; link to it, or add (planned)"
+            yield match[2] and not missing, where, f"{match[0]!r}: no longer planned"
 
 
 # Numbers in prose
@@ -463,78 +439,69 @@ def measures(text: str) -> list[str]:
     said = [words(block, mathematics=True) for block in blocks(PLACEHOLDER.sub("stored", text))]
     parts = (part for text in said for part in re.split(r"(?<=[.?:;])\s+(?=\S)|\n", text))
     found = (" ".join(part.replace("*", "").split()) for part in parts)
-    return [sentence for sentence in found if any(pattern.search(sentence) for pattern in MEASURES)]
+    return [sentence for sentence in found if MEASURES.search(sentence)]
 
 
-def unsourced(texts: Mapping[str, str], allowed: Mapping[str, list]) -> list[str]:
-    """Numbers in prose that the allow-list gives no source for, and what of the list nothing needs or has no source.
-
-    ``texts`` are the Markdown of each file, by its path in the repository; ``allowed`` has a list of
-    "entry" (file, text, source; read from the numbers.toml beside a lesson) and of "section" (heading, source).
+def unsourced(
+    file: str, text: str, entries: Iterable[Mapping[str, str]], whole: Iterable[Mapping[str, str]] = ()
+) -> Rule:
+    """A number in a file's prose has a source in one of the ``entries`` (text, source; read from the numbers.toml beside it)
+    or in ``whole`` (heading, source) for its section; every one of these is needed, and says its source.
     """
-    entries, whole = allowed.get("entry", []), allowed.get("section", [])
-    below = ((file, title, body) for file, text in texts.items() for title, body in sections(text).items())
-    found = [(file, title, said) for file, title, body in below for said in measures(title) + measures(body)]
+    found = [(title, said) for title, body in sections(text).items() for said in measures(title) + measures(body)]
     headings = {section["heading"] for section in whole}
-    needed = {(file, sentence) for file, title, sentence in found if title not in headings}
-    listed = {(entry["file"], " ".join(entry["text"].split())) for entry in entries}
-    problems = [
-        f"{file}: a number without a source. Quote a stored result, {{{{file.case.metric}}}}, or add to the "
-        f"numbers.toml beside it:\n[[entry]]\ntext = '''{sentence}'''\nsource = '...'"
-        for file, sentence in sorted(needed - listed)
-    ]
-    idle = [*sorted(listed - needed), *sorted(headings - {title for _, title, _ in found})]
-    problems += [f"numbers.toml: nothing needs the entry {entry} any more" for entry in idle]
-    empty = [entry for entry in (*entries, *whole) if not entry["source"].strip()]
-    return problems + [f"numbers.toml: {entry} has no source" for entry in empty]
+    needed = {said for title, said in found if title not in headings}
+    listed = {" ".join(entry["text"].split()) for entry in entries}
+    for said in sorted(needed - listed):
+        add = f"[[entry]]\ntext = '''{said}'''\nsource = '...'"
+        quote = "Quote a stored result, {{file.case.metric}}, or add to the numbers.toml beside it"
+        yield True, file, f"a number without a source. {quote}:\n{add}"
+    for idle in [*sorted(listed - needed), *sorted(headings - {title for title, _ in found})]:
+        yield True, f"numbers.toml of {file}", f"nothing needs the entry {idle!r} any more"
+    for entry in (*entries, *whole):
+        yield not entry["source"].strip(), f"numbers.toml of {file}", f"{entry} has no source"
 
 
 # Saved notebooks
 
 
-def saved(notebook: NotebookNode, name: str, size: int) -> Iterator[str]:
+def saved(notebook: NotebookNode, name: str, size: int) -> Rule:
     """A saved notebook of ``size`` bytes ran from top to bottom without an error, and holds nothing of a machine or a person."""
-    if size >= LARGEST_NOTEBOOK:
-        yield f"{name}: {size} bytes; less than {LARGEST_NOTEBOOK} is expected"
-    if set(notebook.metadata) != {"kernelspec", "language_info", "metautil"}:
-        yield f"{name}: metadata {sorted(notebook.metadata)}; kernelspec, language_info, metautil are expected"
+    yield size >= LARGEST_NOTEBOOK, name, f"{size} bytes; less than {LARGEST_NOTEBOOK} is expected"
+    about, wanted = sorted(notebook.metadata), ["kernelspec", "language_info", "metautil"]
+    yield about != wanted, name, f"metadata {about}; {wanted} are expected"
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     counts = [cell.execution_count for cell in code if cell.source.strip()]
-    if counts != list(range(1, len(counts) + 1)):
-        yield f"{name}: execution counts are {counts}; 1, 2, ... without gaps are expected"
+    counted = list(range(1, len(counts) + 1))
+    yield counts != counted, name, f"execution counts are {counts}; 1, 2, ... without gaps are expected"
     for where, output in ((f"{name}, {cell.id}", output) for cell in code for output in cell.outputs):
-        if output.output_type == "error":
-            yield f"{where}: an error: {output.ename}: {output.evalue}"
-        if output.get("name") == "stderr":
-            yield f"{where}: text on stderr: {output.text.strip()[:100]!r}"
-        if WIDGET_VIEW in output.get("data", {}):
-            yield f"{where}: a saved widget view"
-        text = output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
-        for private in re.findall(r"0x[0-9a-f]{6,}|/(?:tmp|home|root|Users|var/folders)/\S*|[A-Z]:\\\S+", text):
-            yield f"{where}: {private!r} differs from machine to machine"
+        text, data = output.get("text", ""), output.get("data", {})
+        yield output.output_type == "error", where, f"an error: {output.get('ename')}: {output.get('evalue')}"
+        yield output.get("name") == "stderr", where, f"text on stderr: {text.strip()[:100]!r}"
+        yield WIDGET_VIEW in data, where, "a saved widget view"
+        for private in PRIVATE.findall(text + str(data.get("text/plain", ""))):
+            yield True, where, f"{private!r} differs from machine to machine"
 
 
-def pictures(notebook: NotebookNode, name: str) -> Iterator[str]:
+def pictures(notebook: NotebookNode, name: str) -> Rule:
     """Saved pictures are in cells tagged figure, with alternative text and a number from the frame."""
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         where, tagged = f"{name}, {cell.id}", "figure" in cell.metadata.get("tags", [])
         drawn = [output for output in cell.outputs if any(m.startswith("image/") for m in output.get("data", {}))]
-        if tagged and not drawn:
-            yield f"{where}: tagged figure, but no picture is saved"
-        if drawn and not tagged:
-            yield f"{where}: a picture in a cell that is not tagged figure"
+        yield tagged and not drawn, where, "tagged figure, but no picture is saved"
+        yield drawn and not tagged, where, "a picture in a cell that is not tagged figure"
         for output in drawn:
             for mime in (m for m in output.data if m.startswith("image/")):
-                if not str(output.metadata.get(mime, {}).get("alt", "")).strip():
-                    yield f"{where}: the picture has no alternative text (use show or still)"
+                alt = str(output.metadata.get(mime, {}).get("alt", "")).strip()
+                yield not alt, where, "the picture has no alternative text (use show or still)"
             text = re.sub(r"<Figure [^>]*>", "", output.data.get("text/plain", ""))
             computed = text.partition(" · ")[2] or text  # what stands before the dot is where the sliders are
-            if not re.search(r"\d", computed):
-                yield f"{where}: no number that the frame computed beside the picture: {text!r}"
+            said = f"no number that the frame computed beside the picture: {text!r}"
+            yield not re.search(r"\d", computed), where, said
 
 
-def softened(notebooks: Iterable[tuple[str, NotebookNode]], allowed: Iterable[Mapping[str, str]]) -> list[str]:
-    """Cells with a tag or comment that softens nbval but without an entry that says why; entries that nothing needs.
+def softened(notebooks: Iterable[tuple[str, NotebookNode]], allowed: Iterable[Mapping[str, str]]) -> Rule:
+    """Cells with a tag or comment that softens nbval have an entry that says why; every entry is needed.
 
     Each notebook comes with the lesson's name; ``allowed`` are the entries of tests/nbval_allowlist.toml.
     """
@@ -542,11 +509,11 @@ def softened(notebooks: Iterable[tuple[str, NotebookNode]], allowed: Iterable[Ma
     for name, cell in ((name, cell) for name, notebook in notebooks for cell in notebook.cells):
         soft = [tag for tag in cell.metadata.get("tags", []) if SOFT_TAGS.fullmatch(tag)]
         soft += SOFT_COMMENTS.findall(cell.source) if cell.cell_type == "code" else []
-        found |= {(name, cell.id): soft} if soft else {}
-    listed = {(entry["lesson"], entry["cell"]) for entry in allowed if entry["reason"].strip()}
-    where = "an entry and reason in tests/nbval_allowlist.toml"
-    problems = [f"{', '.join(cell)}: {found[cell]} without {where}" for cell in sorted(found.keys() - listed)]
-    return problems + [f"{', '.join(cell)}: {where} that nothing needs" for cell in sorted(listed - found.keys())]
+        found |= {f"{name}, {cell.id}": soft} if soft else {}
+    listed = {f"{entry['lesson']}, {entry['cell']}" for entry in allowed if entry["reason"].strip()}
+    reason = "an entry and reason in tests/nbval_allowlist.toml"
+    yield from ((True, cell, f"{found[cell]} without {reason}") for cell in sorted(found.keys() - listed))
+    yield from ((True, cell, f"{reason} that nothing needs") for cell in sorted(listed - found.keys()))
 
 
 RULES = (headings, opening, figures, exercises, independence, small_steps, markdown, formulas, alternatives)
@@ -555,7 +522,7 @@ RULES = (headings, opening, figures, exercises, independence, small_steps, markd
 def main() -> None:
     """Print what is no mistake but worth a second look."""
     for path in sources(ROOT / "lessons"):
-        for warning in tone(read(path.read_text("utf-8"), path.name)):
+        for warning in problems(tone, read(path.read_text("utf-8"), path.name)):
             print(f"warning: {warning}")
 
 

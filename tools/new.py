@@ -14,21 +14,9 @@ LESSONS = Path(__file__).resolve().parent.parent / "lessons"
 
 
 def lay(number: str, name: str, lessons: Path = LESSONS) -> Path:
-    """Make ``lessons/lesson_NN`` and return it; it appears whole or not at all.
+    """Make ``lessons/lesson_NN``, from the template beside it, and return it; it appears whole or not at all.
 
-    Parameters
-    ----------
-    number : str
-        Of one or two digits.
-    name : str
-        Of the source and the notebook, such as ``train_the_cnn``.
-    lessons : Path
-        Folder of the lessons, with the template.
-
-    Raises
-    ------
-    ValueError
-        If the number is none or is taken, or the name is not in small letters, digits and underscores.
+    A ValueError says that the number is none or is taken, or that the name (such as ``train_the_cnn``) cannot be used.
     """
     example = "for example: make new N=08 NAME=heuristics"
     if not re.fullmatch("[0-9]{1,2}", number):

@@ -94,11 +94,8 @@ def prove(name: str) -> bool:
     commit, start = git("rev-parse", "HEAD").stdout.strip(), time.monotonic()
     done = subprocess.run([sys.executable, *proof.command], cwd=ROOT, env=os.environ | proof.settings).returncode == 0
     if done:
-        entry = {
-            "date": datetime.date.today().isoformat(),
-            "commit": commit,
-            "seconds": round(time.monotonic() - start),
-        }
+        seconds, today = round(time.monotonic() - start), datetime.date.today().isoformat()
+        entry = {"date": today, "commit": commit, "seconds": seconds}
         content = json.dumps(records() | {name: entry}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         write_atomically(RECORD, content.encode())
     return done
