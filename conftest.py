@@ -51,7 +51,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, then the notebooks, then all others: so the processors end at about the same time."""
+    """The longest files first, then the notebooks, then all others: so the processors end at about the same time.
+
+    The tests of a lesson are slow ones: they run its cells.
+    """
+    for item in items:
+        if item.path.parent.name.startswith("lesson_"):
+            item.add_marker("slow")
 
     def rank(item: pytest.Item) -> int:
         if item.path.name in LONGEST:

@@ -52,6 +52,7 @@ def quick(monkeypatch):
     torch.set_default_dtype(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [ways_shots, task_supply, support_noise], ids=lambda m: m.__name__)
 def test_every_learner_is_measured(module, quick):
     """The first case of each form: names that differ in their numbers alone are of one."""

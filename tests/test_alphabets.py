@@ -122,6 +122,7 @@ def test_an_unknown_part_is_refused(alphabets):
         alphabets.part("meta-test")
 
 
+@pytest.mark.slow
 def test_loading_gives_the_same_silently_and_is_far_quicker_than_drawing(alphabets, tmp_path, capfd):
     """A ratio of two times on the same machine: what is loaded is twenty times what is drawn."""
 

@@ -16,6 +16,7 @@ from tools import build, course
 from tools.build import BuildError
 from tools.course import SAVED_BARS
 
+pytestmark = pytest.mark.slow
 NAME = "07_small.md"
 LESSON = """---
 jupytext:

@@ -33,13 +33,12 @@ def moved(notebook: nbformat.NotebookNode) -> list[str]:
     """Run a notebook, then its figures once more, the last first; the ids of those that say something else."""
     figures = [cell for cell in notebook.cells if "figure" in cell.metadata.get("tags", ())]
     again = [deepcopy(cell) for cell in reversed(figures)]
-    whole = nbformat.v4.new_notebook(cells=[*notebook.cells, *again])
     for cell in again:
         cell.id += "-again"
         cell.source = (
             f"try:\n    exec({cell.source!r})\nexcept Exception as error:\n    print('It raised', type(error).__name__)"
         )
-    run(whole, NOTEBOOKS)
+    run(nbformat.v4.new_notebook(cells=[*notebook.cells, *again]), NOTEBOOKS)
     return sorted(
         first.id for first, second in zip(reversed(figures), again, strict=True) if said(first) != said(second)
     )

@@ -376,6 +376,7 @@ def test_an_invalid_typed_value_is_refused_and_the_last_one_kept(panel: Panel) -
     agree(panel, eta=0.1, lam=1)
 
 
+@pytest.mark.slow
 @settings_(max_examples=30)
 @given(st.lists(st.sampled_from(["bar", "box", "reset"]).flatmap(
     lambda kind: st.tuples(st.just(kind), st.sampled_from(["eta", "lam"]), st.integers(0, 40),
