@@ -37,7 +37,7 @@ def begin(seed: int) -> torch.Generator:
     Parameters
     ----------
     seed : int
-        Seed of the returned generator; by custom the lesson's number.
+        Seed of the returned generator; each lesson has its own.
 
     Returns
     -------
