@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import statistics
+from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def quote(key: str, folder: Path = FOLDER) -> str:
     Raises
     ------
     KeyError
-        If there is no such file, case or metric; the message lists what there is.
+        If there is no such file, case or metric; the message names the nearest that there are.
     """
     key, _, form = key.partition(":")
     name, _, rest = key.partition(".")
@@ -117,8 +118,9 @@ def quote(key: str, folder: Path = FOLDER) -> str:
     store = Store(name, folder)
     row = store.row(case, metric)
     if row is None:
-        there = ", ".join(f"{row['case']}.{row['metric']}" for row in store.rows) or "no rows"
-        raise KeyError(f"{key}: {store.path.name} has no case {case!r} with metric {metric!r}; it has {there}.")
+        there = [f"{row['case']}.{row['metric']}" for row in store.rows]
+        near = ", ".join(get_close_matches(rest, there, n=5, cutoff=0)) or "no rows"
+        raise KeyError(f"{key}: {store.path.name} has no case {case!r} with metric {metric!r}; nearest are {near}.")
     if form == "count":
         return str(len(row["seeds"]))
     if form not in ("", "mean", "median", "points") or (form == "points" and row["unit"] != "fraction"):

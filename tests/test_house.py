@@ -26,8 +26,8 @@ from tools.dependencies import Module, names_used, normal_form
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("metautil", "lessons", "benchmarks", "tools", "tests")
-LIMITS = {"core": 2100, "metautil": 5000, "tests": 8200, "tools": 2400, "lessons": 14100, "benchmarks": 3200}
-"""Lines that a part may have; a change that needs more says why."""
+LIMITS = {"core": 2000, "metautil": 5000, "tests": 8000, "tools": 2050}
+"""Lines that a part may have. A change that needs more raises the number and says why in its message; lessons grow freely."""
 OFFERED = "lesson 06 offers it in a table; no cell can run without its files"
 UNUSED = {
     "metautil.datasets.images.fashion_mnist": OFFERED,
@@ -113,8 +113,8 @@ def test_no_module_of_the_package_is_long():
 def test_parts_are_as_small_as_they_are_said_to_be():
     print(lines.report())
     found = lines.table()
-    assert found.keys() == LIMITS.keys()
-    assert {name: count for name, (count, _) in found.items() if count > LIMITS[name]} == {}
+    over = {name: count for name, (count, _) in found.items() if count > LIMITS.get(name, count)}
+    assert over == {}, f"lines: {over}; allowed: {LIMITS}. Shorten, or raise LIMITS and say why"
     assert all(code < count for count, code in found.values())
 
 
@@ -131,7 +131,11 @@ def test_everything_in_the_package_is_used(monkeypatch):
     users = {module: text for module, text in sources().items() if not held.match(module)}
     used = names_used(users, ROOT, ("metautil",))
     there = set().union(*(public(module) for module in sources() if part(module) == "metautil"))
-    assert sorted(there - used.keys()) == sorted(UNUSED)
+    new, gone = sorted(there - used.keys() - UNUSED.keys()), sorted(UNUSED.keys() - (there - used.keys()))
+    assert new == [], (
+        f"{new}: used by no lesson, figure, check or benchmark. Use them, or name them in UNUSED with a reason"
+    )
+    assert gone == [], f"{gone}: used by now; take them out of UNUSED"
 
 
 # A new lesson

@@ -68,7 +68,8 @@ def test_lessons_that_are_not_there_are_called_planned(path):
 @each_lesson
 @pytest.mark.parametrize("version", [0, 1], ids=["student", "solved"])
 def test_notebook_agrees_with_its_source(path, version):
-    assert build.disagreements(path, build.notebooks_of(path, ROOT / "notebooks")[version]) == []
+    found = build.disagreements(path, build.notebooks_of(path, ROOT / "notebooks")[version])
+    assert found == [], "Run `make notebooks`. " + "\n".join(found)
 
 
 def test_every_notebook_has_a_source():

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings, strategies
 from torch.optim import SGD, Adam, RMSprop
 
+from metautil import updates
 from metautil.updates import UpdateRule, adam, derived, descend, momentum, printed, rmsprop, sgd
 
 ETAS = strategies.floats(1e-4, 1.0)
@@ -25,6 +26,16 @@ RULES = {
 """Every inner rule, torch's own, and their settings beside η; the defaults of both sides are the same."""
 
 each_rule = pytest.mark.parametrize("name", RULES)
+
+
+def test_every_inner_rule_of_the_module_stands_in_the_table():
+    """The two rules for two risks, derived and printed, are made of an inner rule or have tests of their own."""
+    made = {
+        name
+        for name, made in vars(updates).items()
+        if getattr(made, "__annotations__", {}).get("return") == "UpdateRule"
+    }
+    assert made - {"derived", "printed"} == RULES.keys()
 
 
 def ours_of(name: str, eta: float) -> UpdateRule:
