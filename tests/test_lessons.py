@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import nbformat
@@ -476,3 +477,50 @@ def test_tone_is_a_warning(tmp_path, monkeypatch, capsys):
     lint.main()
     assert re.fullmatch(rf"warning: {NAME}, line \d+: 'Simply' in the prose\n", capsys.readouterr().out)
     assert lint.tone not in lint.RULES
+
+
+# Terms
+
+GLOSSARY = tomllib.loads((ROOT / "lessons/shared/glossary.toml").read_text("utf-8"))
+
+
+@cache
+def core(path: Path) -> str:
+    """Prose before the exercises, in one line, without stored numbers."""
+    texts = takewhile(
+        lambda text: text.strip() != "Exercises", (lint.words(block) for _, block in lesson(path).blocks())
+    )
+    return " ".join(build.PLACEHOLDER.sub("", " ".join(texts)).split())
+
+
+def speaks_of(text: str, term: str) -> bool:
+    """The term or its plural stands there as words of their own."""
+    forms = f"{re.escape(term[:-1])}(y|ies)" if term.endswith("y") else f"{re.escape(term)}(e?s)?"
+    return bool(re.search(rf"(?<![\w-]){forms}(?![\w-])", text, re.IGNORECASE))
+
+
+@pytest.mark.parametrize("term", GLOSSARY)
+def test_term_is_used_from_the_lesson_that_defines_it(term):
+    entry = {"used_earlier": []} | GLOSSARY[term]
+    assert entry.keys() == {"lesson", "means", "used_earlier"}
+    assert re.fullmatch(r"[A-Z][^.!?]+\.", entry["means"]), "not one sentence"
+    using = [f"{lesson(path).number:02}" for path in LESSONS if speaks_of(core(path), term)]
+    assert entry["lesson"] in using, f"the lesson that defines it does not use it; these do: {using}"
+    early = [number for number in using if number < entry["lesson"]]
+    assert early == entry["used_earlier"], f"used before lesson {entry['lesson']}, which defines it, in {early}"
+
+
+@pytest.mark.parametrize(
+    ("text", "term", "found"),
+    [
+        ("Two learners meet.", "learner", True),
+        ("Learner, or not", "learner", True),
+        ("a meta-learner", "learner", False),
+        ("learners-to-be and unlearner", "learner", False),
+        ("few entropies", "entropy", True),
+        ("FOMAML", "MAML", False),
+        ("two losses", "loss", True),
+    ],
+)
+def test_a_term_is_found_as_a_word_of_its_own(text, term, found):
+    assert speaks_of(text, term) == found

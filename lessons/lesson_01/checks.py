@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -176,7 +176,7 @@ class Curried(Exercise):
 
     def judge(self, answer: Any, generator: torch.Generator, rounds: int = 4) -> Verdict:
         """Apply answer, reference and mistakes in two calls, then compare as any exercise does."""
-        mistakes = tuple(Mistake(m.name, self._applied(m.answer), m.hints) for m in self.mistakes)
+        mistakes = tuple(replace(m, answer=self._applied(m.answer)) for m in self.mistakes)
         plain = Exercise(self.number, self.call, self._applied(self.reference), self.inputs, mistakes, self.praise)
         return plain.judge(self._applied(answer) if callable(answer) else answer, generator, rounds)
 
@@ -224,47 +224,37 @@ check_learner = Curried(
         Mistake(
             "This is the nearest single example; the nearest class mean was asked for",
             lambda x, y: lambda query: y[torch.cdist(query, x).argmin(1)],
-            (
-                "How many points should a query be compared with: nine examples, or three means?",
-                "First one mean for each class, then distances to these.",
-                "means = torch.stack([x[y == c].mean(0) for c in range(3)]).",
-            ),
+            "How many points should a query be compared with: nine examples, or three means?",
+            "First one mean for each class, then distances to these.",
+            "means = torch.stack([x[y == c].mean(0) for c in range(3)]).",
         ),
         Mistake(
             "The farthest mean was chosen",
             lambda x, y: lambda query: torch.cdist(query, _means(x, y)).argmax(1),
-            (
-                "Is a large distance a sign of belonging?",
-                "The nearest is the smallest distance.",
-                "argmin(1) in the place of argmax(1).",
-            ),
+            "Is a large distance a sign of belonging?",
+            "The nearest is the smallest distance.",
+            "argmin(1) in the place of argmax(1).",
         ),
         Mistake(
             "Sums stand where means should: a class with more examples is moved away from zero",
             _summed,
-            (
-                "If every example came twice, should the class's point move?",
-                "Divide the sum of a class by its number of examples.",
-                "x[y == c].mean(0), not .sum(0).",
-            ),
+            "If every example came twice, should the class's point move?",
+            "Divide the sum of a class by its number of examples.",
+            "x[y == c].mean(0), not .sum(0).",
         ),
         Mistake(
             "Every query got the most frequent class: the returned function does not look at its query",
             lambda x, y: lambda query: torch.full((len(query),), int(y.bincount().argmax())),
-            (
-                "What does your inner function do with its argument?",
-                "The inner function measures distances from its query to what the outer one remembered.",
-                "lambda query: torch.cdist(query, means).argmin(1).",
-            ),
+            "What does your inner function do with its argument?",
+            "The inner function measures distances from its query to what the outer one remembered.",
+            "lambda query: torch.cdist(query, means).argmin(1).",
         ),
         Mistake(
             "The distances are returned; a class number for each query was asked for",
             lambda x, y: lambda query: torch.cdist(query, _means(x, y)),
-            (
-                "Which type has the answer, a table or one class for each query?",
-                "Take the position of the smallest distance in each row.",
-                "Add .argmin(1).",
-            ),
+            "Which type has the answer, a table or one class for each query?",
+            "Take the position of the smallest distance in each row.",
+            "Add .argmin(1).",
         ),
     ),
     praise="It takes data and returns a predictor: that is the type of every learner in this course.",
@@ -293,47 +283,37 @@ check_pull_back = Exercise(
         Mistake(
             "This is Ju, the product from the other side: it pushes a direction forwards",
             lambda W, x, u: _slope(W, x) * (W @ u),
-            (
-                "Does u live where x lives, or where f(x) lives?",
-                "Going back, the last mapping comes first: the slope of tanh, then W.",
-                "Multiply u by the slope, then by W.T.",
-            ),
+            "Does u live where x lives, or where f(x) lives?",
+            "Going back, the last mapping comes first: the slope of tanh, then W.",
+            "Multiply u by the slope, then by W.T.",
         ),
         Mistake(
             "The slope of tanh is missing",
             lambda W, x, u: W.T @ u,
-            (
-                "Between Wx and f(x) stands another mapping. Which?",
-                "Its derivative is 1 − tanh²(Wx), entry by entry.",
-                "W.T @ ((1 - torch.tanh(W @ x) ** 2) * u).",
-            ),
+            "Between Wx and f(x) stands another mapping. Which?",
+            "Its derivative is 1 − tanh²(Wx), entry by entry.",
+            "W.T @ ((1 - torch.tanh(W @ x) ** 2) * u).",
         ),
         Mistake(
             "The slope was taken at x; tanh is applied to Wx",
             lambda W, x, u: W.T @ ((1 - torch.tanh(x) ** 2) * u),
-            (
-                "At which value is tanh evaluated in f?",
-                "The chain rule takes the outer derivative at the inner value, Wx.",
-                "1 - torch.tanh(W @ x) ** 2.",
-            ),
+            "At which value is tanh evaluated in f?",
+            "The chain rule takes the outer derivative at the inner value, Wx.",
+            "1 - torch.tanh(W @ x) ** 2.",
         ),
         Mistake(
             "W is not transposed",
             lambda W, x, u: W @ (_slope(W, x) * u),
-            (
-                "With W of shape (3, 2), which shape has u, and which the result?",
-                "uᵀ diag(slope) W, written as a column, is Wᵀ (slope · u).",
-                "Use W.T in front.",
-            ),
+            "With W of shape (3, 2), which shape has u, and which the result?",
+            "uᵀ diag(slope) W, written as a column, is Wᵀ (slope · u).",
+            "Use W.T in front.",
         ),
         Mistake(
             "The order is swapped: back through W first and through tanh last",
             lambda W, x, u: _slope(W, x) * (W.T @ u),
-            (
-                "Which mapping did x meet last on its way forwards?",
-                "Backwards, the last one comes first.",
-                "Multiply u by the slope first, then apply W.T.",
-            ),
+            "Which mapping did x meet last on its way forwards?",
+            "Backwards, the last one comes first.",
+            "Multiply u by the slope first, then apply W.T.",
         ),
     ),
     praise="Backwards, the last mapping comes first: this is all that automatic differentiation does.",
@@ -385,47 +365,37 @@ check_meta_learner = Curried(
         Mistake(
             "The learner answers with the mean of the new support set: nothing was learned from the other tasks",
             lambda support, query: lambda new: new.mean(),
-            (
-                "Which part of your answer would change if the training tasks were others?",
-                "The learner has the form m + w(s̄ − m); m and w come from the training tasks.",
-                "Compute m = support.mean() and the w of the formula, then return m + w * (new.mean() - m).",
-            ),
+            "Which part of your answer would change if the training tasks were others?",
+            "The learner has the form m + w(s̄ − m); m and w come from the training tasks.",
+            "Compute m = support.mean() and the w of the formula, then return m + w * (new.mean() - m).",
         ),
         Mistake(
             "The learner answers with m for every task: it does not look at the new support set",
             lambda support, query: lambda new: support.mean(),
-            (
-                "What should happen to the answer if all new numbers are large?",
-                "The learner has the form m + w(s̄ − m), with s̄ the mean of the new support set.",
-                "Return m + w * (new.mean() - m), with w from the formula.",
-            ),
+            "What should happen to the answer if all new numbers are large?",
+            "The learner has the form m + w(s̄ − m), with s̄ the mean of the new support set.",
+            "Return m + w * (new.mean() - m), with w from the formula.",
         ),
         Mistake(
             "m was not subtracted: the line goes through zero instead of through the mean of the tasks",
             _uncentred,
-            (
-                "What does your learner answer when the new mean equals the mean of all tasks?",
-                "Both s̄ and q̄ enter as differences from m.",
-                "Use (s - m) and (q - m), and add m at the end.",
-            ),
+            "What does your learner answer when the new mean equals the mean of all tasks?",
+            "Both s̄ and q̄ enter as differences from m.",
+            "Use (s - m) and (q - m), and add m at the end.",
         ),
         Mistake(
             "The fraction stands upside down",
             _inverted,
-            (
-                "Should noisy support sets be trusted more than fully, w > 1?",
-                "Least squares: the product of the differences over the squares of those of s̄.",
-                "w = ((s - m) * (q - m)).sum() / ((s - m) ** 2).sum().",
-            ),
+            "Should noisy support sets be trusted more than fully, w > 1?",
+            "Least squares: the product of the differences over the squares of those of s̄.",
+            "w = ((s - m) * (q - m)).sum() / ((s - m) ** 2).sum().",
         ),
         Mistake(
             "The squares of q̄ stand in the denominator: this predicts support from query",
             _swapped,
-            (
-                "Which of the two is known when a new task comes?",
-                "The known one, s̄, is the input, and its squares divide.",
-                "Divide by ((s - m) ** 2).sum().",
-            ),
+            "Which of the two is known when a new task comes?",
+            "The known one, s̄, is the input, and its squares divide.",
+            "Divide by ((s - m) ** 2).sum().",
         ),
     ),
     praise="Data sets in, learner out: m is what it remembers of the tasks, w how far it trusts a new one.",

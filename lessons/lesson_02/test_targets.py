@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-import torch
 
-import metautil
-from lessons.lesson_02 import figures
-from lessons.lesson_02.figures import COUNTS, PARAMETERS
+from lessons.shared.cells import shown
 
-
-@pytest.fixture(autouse=True)
-def settled():
-    metautil.begin(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+LESSON = Path(__file__).parent / "02_empirical_risk.md"
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 def read(pattern: str, text: str) -> float:
@@ -25,8 +19,8 @@ def read(pattern: str, text: str) -> float:
 
 def test_spread():
     """At most 0.1 from N = 256 on, in the measurement and in the closed form; the minima are too low on average."""
-    scene = figures.risk_draws(sets=50)
-    texts = {N: scene.move(N) for N in COUNTS}
+    scene, controls = shown(LESSON)[0]
+    texts = {N: scene.move(N) for N in controls["N"].stops()}
     for pattern in (r"spread (\S+),", r"closed form (\S+),"):
         assert min(N for N, text in texts.items() if read(pattern, text) <= 0.1) == 256
     assert all(read(r"mean of the 50 minima (\S+),", text) < 0.5 for text in texts.values())
@@ -34,21 +28,24 @@ def test_spread():
 
 def test_surface():
     """Mean excess ≤ 0.01: 512 examples at σ = 2, 128 at 1, 32 at 0.5; the circle fails at N = 4."""
-    scene = figures.risk_surface(sets=100)
+    scene, controls = shown(LESSON)[1]
     for sigma, expected in ((2.0, 512), (1.0, 128), (0.5, 32)):
-        texts = {N: scene.move(N, sigma, 1) for N in COUNTS}
+        assert sigma in controls["sigma"].stops()
+        texts = {N: scene.move(N, sigma, 1) for N in controls["N"].stops()}
         assert min(N for N, text in texts.items() if read(r"mean excess (\S+)", text) <= 0.01) == expected
-    assert read(r"mean excess (\S+)", scene.move(16, 1.0, 1)) > 0.01
+    assert (
+        read(r"mean excess (\S+)", scene.move(**{name: control.default for name, control in controls.items()})) > 0.01
+    )
     assert read(r"draws: (\d+) inside", scene.move(4, 1.0, 1)) < 85
     assert 88 <= read(r"draws: (\d+) inside", scene.move(1024, 1.0, 1)) <= 99
 
 
 def test_gap():
     """Closed-form gap ≤ 0.05 at N = 32p for every p, and not before; measured beside it."""
-    scene = figures.gap()
-    for p in PARAMETERS:
-        texts = {N: scene.move(p, N) for N in COUNTS[3:]}
+    scene, controls = shown(LESSON)[2]
+    for p in controls["p"].stops():
+        texts = {N: scene.move(p, N) for N in controls["N"].stops()}
         assert min(N for N, text in texts.items() if read(r"closed form (\S+)$", text) <= 0.05) == 32 * p
         for text in texts.values():
             assert abs(read(r"gap (\S+),", text) - read(r"closed form (\S+)$", text)) < 0.03
-    assert read(r"closed form (\S+)$", scene.move(4, 32)) > 0.05
+    assert read(r"closed form (\S+)$", scene.move(controls["p"].default, controls["N"].default)) > 0.05

@@ -6,25 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
-import metautil
-from lessons.lesson_03 import figures
-from metautil.widgets import Slider
+from lessons.shared.cells import shown
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def settled():
-    metautil.begin(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+LESSON = Path(__file__).parent / "03_the_gradient_update.md"
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 def test_parabola():
     """|θ| ≤ 0.0001 after 12 steps on both sides of 1/L = 0.25, and a hop for ever at 0.5; not at the default."""
-    scene, slider = figures.parabola_descent(curvature=4.0), Slider("η", "step size", 0.01, 1.0, default=0.1)
+    scene, controls = shown(LESSON)[0]
+    slider = controls["eta"]
     texts = {eta: scene.move(eta) for eta in (*slider.stops(), 0.5)}
     size = {eta: abs(float(re.search(r"12 steps: (\S+)", text)[1].replace("−", "-"))) for eta, text in texts.items()}
     assert size[slider.default] > 1e-4
@@ -35,9 +27,8 @@ def test_parabola():
 
 def test_bowl():
     """Below the goal from step 14 with memory, from step 18 by (3.15); never before step 39 without."""
-    scene = figures.bowl_descent(low=0.1, high=2.0)
-    eta = Slider("η", "step size", 0.01, 3.0, default=0.95)
-    beta = Slider("β", "share", 0.0, 0.98, default=0.0, scale="linear", n=50)
+    scene, controls = shown(LESSON)[1]
+    eta, beta = controls["eta"], controls["beta"]
 
     def reached(eta, beta):
         match = re.search(r"from step (\d+)", scene.move(eta, beta))

@@ -5,34 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import jupytext
-import matplotlib
 import pytest
 import torch
 
-import metautil
-from lessons.lesson_06 import figures
-from lessons.lesson_06.figures import SHOTS, STRENGTHS, WAYS
-from metautil.datasets import digits, font_alphabets
-from metautil.tasks import few_shot_tasks, split_per_class
+from lessons.shared.cells import ran, shown
+from metautil.tasks import few_shot_tasks
 
-
-@pytest.fixture(autouse=True)
-def settled():
-    """The lesson's number type; the figure style does not leak into other tests."""
-    with matplotlib.rc_context():
-        metautil.begin(5)
-        yield
-    torch.set_default_dtype(torch.float32)
-
-
-def lesson_kinds() -> dict:
-    """The five kinds of augmentation, from the lesson's own cell."""
-    cells = jupytext.read(Path(__file__).parent / "06_images_and_tasks.md", fmt="md:myst").cells
-    (source,) = [cell.source for cell in cells if cell.cell_type == "code" and "\nkinds = {" in cell.source]
-    scope: dict = {}
-    exec("from torchvision.transforms import InterpolationMode, v2\n" + source, scope)
-    return scope["kinds"]
+LESSON = Path(__file__).parent / "06_images_and_tasks.md"
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 def share(text: str) -> float:
@@ -41,12 +21,12 @@ def share(text: str) -> float:
 
 def test_augmentations():
     """At least 90% keep their class up to 20° and up to crop strength 4, not at the start; flip loses digits at once."""
-    task = split_per_class(digits(), shots=20, generator=torch.Generator().manual_seed(5))
-    scene = figures.augmentations(task.support, task.query, lesson_kinds())
-    shares = {kind: [share(scene.move(kind, k)) for k in STRENGTHS] for kind in lesson_kinds()}
-    assert max(k for k in STRENGTHS if shares["rotate"][k] >= 90) == 2 and "20°" in scene.move("rotate", 2)
-    assert max(k for k in STRENGTHS if shares["crop"][k] >= 90) == 4 and "72%" in scene.move("crop", 4)
-    assert shares["rotate"][3] < 90
+    scene, controls = shown(LESSON)[1]
+    strengths, start = controls["strength"].stops(), {name: control.default for name, control in controls.items()}
+    shares = {kind: [share(scene.move(kind, k)) for k in strengths] for kind in controls["kind"].stops()}
+    assert max(k for k in strengths if shares["rotate"][k] >= 90) == 2 and "20°" in scene.move("rotate", 2)
+    assert max(k for k in strengths if shares["crop"][k] >= 90) == 4 and "72%" in scene.move("crop", 4)
+    assert share(scene.move(**start)) < 90
     lost = {k: list(map(int, scene.move("rotate", k).split("lost of 0 to 9: ")[1].split())) for k in (2, 4)}
     assert max(lost[2]) == lost[2][8] > sorted(lost[2])[-2], "at 20° the 8 has lost most"
     assert {digit for digit in range(10) if lost[4][digit] == max(lost[4])} == {3, 7, 8} and lost[4][0] == 0
@@ -67,17 +47,15 @@ def nearest_by_hand(task, ways: int, shots: int) -> int:
 
 def test_episodes():
     """With 5 ways 60% from 4 shots on; with 1 shot a half up to 4 ways; the task drawn is the one that is judged."""
-    alphabets = font_alphabets()
-    halves = torch.nn.functional.avg_pool2d(alphabets.x.float(), 2) + 0.5
-    data = alphabets._replace(x=halves.to(torch.uint8)).part("test")
-    scene = figures.episodes(data)
+    scene, controls = shown(LESSON)[0]
+    data = ran(LESSON).names["small"].part("test")
 
     def read(ways, shots):
         return float(re.search(r"in this task, (\S+)% over", scene.move(ways, shots, 1))[1])
 
-    assert min(shots for shots in SHOTS if read(5, shots) >= 60) == 4
-    assert max(ways for ways in WAYS if read(ways, 1) >= 50) == 4
-    assert read(5, 1) < 50
+    assert min(shots for shots in controls["shots"].stops() if read(5, shots) >= 60) == 4
+    assert max(ways for ways in controls["ways"].stops() if read(ways, 1) >= 50) == 4
+    assert read(controls["ways"].default, controls["shots"].default) < 50
     assert read(5, 2) > read(4, 1) > read(5, 1), "one shot more helps more than one way less"
     assert 0.7 < read(10, 1) / read(5, 1) < 0.8, "twice the ways cost about a quarter"
     for ways, shots, number in ((5, 1, 1), (2, 5, 7), (10, 3, 40)):

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
-import matplotlib
 import pytest
 import torch
 
-import metautil
 import metautil.widgets
-from lessons.lesson_07 import figures
-from lessons.shared import stills
-from metautil.datasets import digits
-from metautil.widgets import Slider, panels
+from lessons.shared.cells import ran, shown
+from lessons.shared.results import stored
+from metautil.widgets import Control
 from metautil.widgets.processes import Drive
 
 LESSON = Path(__file__).parent / "07_train_the_cnn.md"
+pytestmark = pytest.mark.usefixtures("settled")
 GUESSING = pytest.approx(0.1)
 
 
 @pytest.fixture(scope="module")
-def lesson() -> Iterator[dict]:
-    """The names that the lesson's cells leave behind, without its exercises."""
-    text = LESSON.read_text(encoding="utf-8").split("## Exercises")[0]
-    names: dict = {"__name__": "__main__"}
-    with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
-        for module in (panels, stills):
-            patch.setattr(module, "display", lambda *faces, **options: None)
-        patch.setattr(metautil.widgets, "drive", lambda *scene, **options: names.update(driven=(scene, options)))
-        for cell in re.findall(r"```\{code-cell\}[^\n]*\n(.*?)```", text, re.DOTALL):
-            exec(re.sub(r"^:tags:.*\n", "", cell), names)
-        yield names
-    torch.set_default_dtype(torch.float32)
+def lesson() -> dict:
+    """The names that the lesson's cells leave behind, to the one that drives; and what that one would have driven."""
+    driven: list[tuple] = []
+    with patch.object(metautil.widgets, "drive", lambda *scene, **options: driven.append((scene, options))):
+        names = ran(LESSON, until=r"\bdrive\(").names
+    return names | {"driven": driven[0]}
 
 
 def read(pattern: str, text: str) -> list[float]:
@@ -43,19 +36,13 @@ def read(pattern: str, text: str) -> list[float]:
 
 def test_the_window_finds_edges():
     """The target can be reached at one place, the start is far from it, and the deepest blue is where the prose says."""
-    metautil.begin(6)
-    third = torch.ones(3, 1) @ torch.tensor([[-1.0, 0.0, 1.0]]) / 3
-    scan = digits().x[3, 0]
-    scene = figures.convolution_window(scan, {"left edge": third, "upper edge": third.T})
+    ((scene, controls),) = shown(LESSON)
+    places = list(itertools.product(controls["row"].stops(), controls["column"].stops()))
     sums = {
-        kernel: {
-            (row, column): read(r"products (\S+) ·", scene.move(kernel, row, column))[0]
-            for row in range(1, 9)
-            for column in range(1, 9)
-        }
+        kernel: {place: read(r"products (\S+) ·", scene.move(kernel, *place))[0] for place in places}
         for kernel in ("left edge", "upper edge")
     }
-    torch.set_default_dtype(torch.float32)
+    scan = ran(LESSON).names["digits"]().x[3, 0]
     assert [max(found, key=found.get) for found in sums.values()] == [(4, 4), (1, 4)]
     assert sum(value >= 0.7 for value in sums["upper edge"].values()) == 1
     assert sums["left edge"][2, 6] == min(sums["left edge"].values()) < -0.8
@@ -78,22 +65,20 @@ def reached(state: tuple) -> bool:
 
 def test_the_drive_has_a_target_that_takes_a_choice(lesson):
     assert reached(drives(lesson, (40, 1.0, 0.1)))
-    assert not reached(drives(lesson, (40, 0.0, 0.1)))  # as the figure starts after Reset
+    _, options = lesson["driven"]
+    assert not reached(drives(lesson, (40, options["lam"].default, options["eta"].default)))  # as after Reset
 
 
 def test_the_script_shows_what_the_prose_says(lesson):
-    (_, start, advance), options = lesson["driven"]
-    panel = Drive(
-        figures.driven_training(epochs=40), start, advance, options["limit"],
-        {name: control for name, control in options.items() if isinstance(control, Slider)},
-    )  # fmt: skip
+    scene, options = lesson["driven"]
+    controls = {name: control for name, control in options.items() if isinstance(control, Control)}
+    panel = Drive(*scene, options["limit"], controls)
     panel.follow(options["script"])
     history = panel.state.history
     before, guessing = history[40], torch.tensor(10.0).log().item()
     later = [row[2] for row in history[12:41]]
-    assert (
-        min(later) < guessing < sorted(later)[len(later) // 2]
-    )  # the risk of T wanders, mostly above that of guessing
+    # the risk of T wanders, mostly above that of guessing
+    assert min(later) < guessing < sorted(later)[len(later) // 2]
     assert 0.55 < before[4] < 0.7
     assert history[41][2] < before[2] / 5 and history[48][2] < before[2] / 1000
     assert 0.15 < history[80][4] - before[4] < 0.25  # accuracy on T
@@ -102,7 +87,9 @@ def test_the_script_shows_what_the_prose_says(lesson):
 
 def test_too_long_a_step_ruins_the_network_for_good(lesson):
     """From where the figure opens: one class for every image, then dead features and the same scores for every image."""
-    script = [(40, 0.0, 0.1), (40, 1.0, 0.1), (20, 1.0, 0.03)]
+    _, options = lesson["driven"]
+    settings = {name: options[name].default for name in ("lam", "eta")}
+    script = [(leg.ticks, *(settings := settings | leg.settings).values()) for leg in options["script"]]
     state = drives(lesson, *script, (2, 1.0, 3.0), (20, 1.0, 0.1))
     assert state.history[100][3] > 0.9
     assert state.history[102][3:5] == (GUESSING, GUESSING) and state.history[-1][3:5] == (GUESSING, GUESSING)
@@ -131,8 +118,6 @@ def test_training_and_report_are_as_the_prose_says(lesson):
 
 def test_the_stored_sweep_says_what_the_prose_says():
     """Accuracy on T rises with λ, that on D falls in the end, and the intervals tell the ends apart."""
-    from lessons.shared.results import stored
-
     sweep, lams = stored("lambda_sweep"), (0, 0.01, 0.1, 0.3, 1, 3, 10, 30)
     on_T, on_D = ([sweep[f"λ={lam}"][metric] for lam in lams] for metric in ("accuracy_T", "accuracy_D"))
     assert on_T[0].high < on_T[4].low and on_T[4].mean < on_T[6].mean
@@ -147,8 +132,6 @@ def test_the_stored_sweep_says_what_the_prose_says():
 
 def test_the_stored_losses_say_what_the_prose_says():
     """The squared error fails from the usual start, with dead features; from a head at zero it reads the scans as well."""
-    from lessons.shared.results import stored
-
     found = stored("losses")
     usual, zero = found["squared error, usual start"], found["squared error, head at zero"]
     entropy = found["cross-entropy, head at zero"]
@@ -157,7 +140,6 @@ def test_the_stored_losses_say_what_the_prose_says():
     assert abs(zero["accuracy_T"].mean - entropy["accuracy_T"].mean) < 0.02
     fixed = [found[f"{loss}, head at zero, η=0.05"]["accuracy_D"] for loss in ("squared error", "cross-entropy")]
     behind = fixed[1].mean - fixed[0].mean
-    assert (
-        fixed[0].high < fixed[1].low
-    )  # on the font digits it stays behind, but less than at the step sizes chosen on scans
+    # on the font digits it stays behind, but less than at the step sizes chosen on scans
+    assert fixed[0].high < fixed[1].low
     assert behind < 0.5 * (entropy["accuracy_D"].mean - zero["accuracy_D"].mean)

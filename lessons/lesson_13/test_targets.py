@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from functools import cache
 from pathlib import Path
 
-import jupytext
-import matplotlib
-import nbformat
 import pytest
-import torch
 
-import metautil
 from benchmarks import task_supply
 from benchmarks.store import Store
-from lessons.lesson_13 import figures
-from lessons.shared.results import stored
-from metautil.widgets import Scene, frame
+from lessons.shared.cells import cells, printed, ran
+from metautil.widgets import frame
 
-ROOT = Path(__file__).parents[2]
-SOURCE = Path(__file__).parent / "13_few_shot_images.md"
+LESSON = Path(__file__).parent / "13_few_shot_images.md"
+pytestmark = pytest.mark.usefixtures("settled")
 BY_FEATURES = ("prototypes", "pretrained and nearest centroid")
 WITH_STEPS = ("MAML", "FOMAML", "ANIL", "Reptile", "Meta-SGD")
 
 
-@pytest.fixture(autouse=True)
-def settled():
-    """The lesson's number type; the figure style does not leak into other tests."""
-    with matplotlib.rc_context():
-        metautil.begin(10)
-        yield
-    torch.set_default_dtype(torch.float32)
-
-
-@cache
-def lesson_cells() -> list[str]:
-    return [cell.source for cell in jupytext.read(SOURCE, fmt="md:myst").cells if cell.cell_type == "code"]
-
-
-@cache
-def printed() -> str:
-    """What the cells of the built notebook printed."""
-    notebook = nbformat.read(ROOT / "notebooks/13_few_shot_images.ipynb", as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return "".join(output.get("text", "") for cell in cells for output in cell.outputs)
+def scenes() -> list:
+    """The lesson's figures; none of them needs the live Meta-SGD, whose cells take longest."""
+    return ran(LESSON, without=r"\b(psi|risks_2)\b").scenes
 
 
 def shares(readout: str) -> dict[str, float]:
@@ -62,9 +39,10 @@ def mean(name: str, case: str, metric: str) -> float:
 
 def test_ways_and_shots():
     """At 20 ways prototypes reach 90% with five shots, about as much as at 5 ways with one; all are above chance."""
-    scene = figures.ways_and_shots(stored("ways_shots"))
-    seen = {(ways, shots): shares(scene.move(ways, shots)) for ways in (2, 5, 10, 20) for shots in (1, 2, 5, 10)}
-    assert min(shots for shots in (1, 2, 5, 10) if seen[20, shots]["prototypes"] >= 90) == 5
+    scene, controls = scenes()[0]
+    settings = itertools.product(controls["ways"].stops(), controls["shots"].stops())
+    seen = {(ways, shots): shares(scene.move(ways, shots)) for ways, shots in settings}
+    assert min(shots for shots in controls["shots"].stops() if seen[20, shots]["prototypes"] >= 90) == 5
     assert seen[5, 1]["prototypes"] > 90 and abs(seen[20, 5]["prototypes"] - seen[5, 1]["prototypes"]) < 2
     assert "MAML" in seen[5, 1] and "MAML" not in seen[20, 5]
     for (ways, shots), found in seen.items():
@@ -92,8 +70,8 @@ def test_what_the_text_says_of_ways_and_shots():
 
 def test_inner_steps():
     """With one shot MAML, ANIL and Meta-SGD all read 85% from step 2 on, where the fine-tuned one is level with them."""
-    scene = figures.inner_steps(stored("ways_shots"))
-    seen = {(shots, k): shares(scene.move(shots, k)) for shots in ("1", "5") for k in range(11)}
+    scene, controls = scenes()[1]
+    seen = {key: shares(scene.move(*key)) for key in itertools.product(*(each.stops() for each in controls.values()))}
     quick = ("MAML", "ANIL", "Meta-SGD")
     assert min(k for k in range(11) if all(seen["1", k][name] > 85 for name in quick)) == 2
     ahead = {k: [seen["1", k]["pretrained and fine-tuned"] - seen["1", k][name] for name in quick] for k in (1, 2, 10)}
@@ -109,9 +87,8 @@ def test_inner_steps():
         assert fomaml == sorted(fomaml) and fomaml[1] < 0.8 * fomaml[10]
     ahead = [seen["1", k]["Reptile"] > seen["1", k]["FOMAML"] for k in range(1, 11)]
     assert ahead == [True] * 2 + [False] * 8 and seen["1", 10]["Reptile"] - seen["1", 3]["Reptile"] < 2
-    for shots in ("1", "5"):
-        for k in range(11):
-            assert frame(scene, shots=shots, steps=k)[0].startswith(b"\x89PNG")
+    for shots, k in seen:
+        assert frame(scene, shots=shots, steps=k)[0].startswith(b"\x89PNG")
 
 
 def test_what_the_text_says_of_the_learners():
@@ -142,7 +119,7 @@ def test_what_the_text_says_of_the_learners():
 
 def test_what_the_live_cells_printed():
     """Section 1: most variance between tasks, predictions come true; section 4: the table is right and the power is not."""
-    text = printed()
+    text = printed(LESSON)
     between, within = map(float, re.search(r"between tasks (\S+), within (\S+)", text).groups())
     assert between**2 > 2 * within**2
     predicted, measured = map(float, re.search(r"predicted (\S+), measured (\S+)", text).groups())
@@ -168,26 +145,10 @@ def test_what_the_live_cells_printed():
 # Section 5
 
 
-@cache
-def companions() -> Scene:
-    """The figure of section 5, from the lesson's own cells."""
-    needed = ("import math\n", "alphabets = font_alphabets()", "def read_right", "transductive =", "counts = (")
-    imports = "from metautil.learners import meta_fit, prototypes\nfrom metautil.models import embedding\n"
-    scope: dict = {}
-    exec(imports + "from metautil.updates import adam", scope)
-    for cell in lesson_cells():
-        if cell.startswith(needed[0]) or any(part in cell for part in needed[1:]):
-            exec(cell, scope)
-    one = 3
-    assert f"one = {one}\n" in SOURCE.read_text("utf-8")
-    answers = [tuple(hits[one].bool() for hits in pair) for pair in scope["verdicts"]]
-    images = [part[one] for part in scope["queries"]]
-    return figures.companions(scope["judged"].support.x[one], images, answers, scope["accuracies"], scope["counts"])
-
-
 def test_companions():
     """Ten points are lost from 12 of 15 images of one class on; balanced, nothing is; the other reader does not notice."""
-    scene, counts = companions(), (3, 6, 9, 12, 15)
+    scene, controls = scenes()[2]
+    counts = controls["count"].stops()
     pattern = r"transductive (\d+)%, query-independent (\d+)% · in this one (\d+) and (\d+) of 15"
     seen = {count: [int(word) for word in re.search(pattern, scene.move(count)).groups()] for count in counts}
     lost = {count: alone - together for count, (together, alone, *_) in seen.items()}
@@ -204,8 +165,8 @@ def test_companions():
 
 def test_task_supply():
     """The gap is below 10 points from 100 classes on, with turned ones from 30 on; at the start it is not."""
-    scene, counts = figures.task_supply(stored("task_supply"), "prototypes"), (10, 30, 100, 300, 868)
-    gaps = {}
+    scene, controls = scenes()[3]
+    counts, gaps = controls["training"].stops(), {}
     for count in counts:
         png, line = frame(scene, training=count)
         gaps[count] = [float(gap) for gap in re.findall(r"gap (-?[\d.]+)", line.replace("−", "-"))]
@@ -214,8 +175,7 @@ def test_task_supply():
     for found, first in ((upright, 100), (turned, 30)):
         assert list(found) == sorted(found, reverse=True)
         assert next(count for count, gap in zip(counts, found, strict=True) if gap < 10) == first
-    assert "10, 868, default=10" in SOURCE.read_text("utf-8")
-    assert min(gaps[10]) > 15
+    assert min(gaps[controls["training"].default]) > 15
 
 
 def of_supply(part: str, metric: str = "held out") -> float:
@@ -287,7 +247,7 @@ def test_what_the_text_says_of_disturbed_support_sets():
 def test_published_numbers_against_the_bound():
     """Exercise 13.6: of the published rows, those of prototypes alone keep (13.3) for one shot and for five."""
     scope: dict = {"print": lambda *_: None, "settings": ()}
-    exec(next(cell for cell in lesson_cells() if cell.startswith("published = {")), scope)
+    exec(next(cell for cell in cells(LESSON) if cell.startswith("published = {")), scope)
     kept = {}
     for name, (few, few_5, many, many_5) in scope["published"].items():
         kept[name] = [high / 100 > (low / 100) ** (19 / 4) for low, high in ((few, many), (few_5, many_5))]

@@ -3,87 +3,27 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 import re
 from pathlib import Path
 
-import jupytext
-import matplotlib
-import nbformat
 import numpy as np
 import pytest
 import torch
 
-import metautil
 from benchmarks.meta_features import changes
 from benchmarks.store import Store
 from lessons.lesson_14 import figures
 from lessons.lesson_14.drawing import drawings, shares
-from metautil.datasets import font_alphabets
-from metautil.learners import maml, meta_step, prototypes
-from metautil.models import embedding, halved, small_cnn
+from lessons.shared.cells import printed, ran, shown
+from metautil.learners import maml, prototypes
 from metautil.risks import cross_entropy
 from metautil.similarity import linear_cka
-from metautil.tasks import few_shot_tasks
-from metautil.updates import adam
-from metautil.widgets import Slider, frame
+from metautil.widgets import frame
 
-ROOT = Path(__file__).parents[2]
-SOURCE = Path(__file__).parent / "14_meta_features.md"
-LESSON = SOURCE.read_text("utf-8")
-PRINTED = "".join(
-    output.get("text", "")
-    for cell in nbformat.read(ROOT / "notebooks/14_meta_features.ipynb", as_version=4).cells
-    for output in cell.get("outputs", ())
-)
-FAR = Slider("f₅", "the fifth number", 1.5, 12.0, default=2.0, scale="linear", n=43)
-MODEL = halved(small_cnn(classes=5, channels=(16, 32), side=14))
-BODY = embedding(MODEL)
-MOMENTS = (0, 30, 100, 300)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def settled():
-    """The lesson's number type; neither it nor the figure style leaks into other tests."""
-    with matplotlib.rc_context():
-        metautil.begin(seed=11)
-        yield
-    torch.set_default_dtype(torch.float32)
-
-
-@pytest.fixture(scope="module")
-def path() -> dict[int, torch.Tensor]:
-    """The features that the lesson trains for prototypes, at four moments."""
-    own, rule, learner = torch.Generator().manual_seed(11), adam(0.008), prototypes(BODY)
-    family = few_shot_tasks(font_alphabets().part("training"), ways=5, shots=1, queries=5)
-    phi = learner.init(own)
-    found, state = {0: phi}, rule.init(phi)
-    for step in range(1, 301):
-        phi, state, _ = meta_step(learner, rule, phi, state, family(4, own))
-        if step in MOMENTS:
-            found[step] = phi
-    return found
-
-
-@pytest.fixture(scope="module")
-def images() -> torch.Tensor:
-    """Twelve sets of five characters, twenty images of each."""
-    family = few_shot_tasks(font_alphabets().part("test"), ways=5, shots=19, queries=1)
-    tasks = family(12, torch.Generator().manual_seed(112))
-    parts = [data.x.reshape(12, 5, -1, 1, 28, 28) for data in tasks]
-    return torch.cat(parts, 2)
-
-
-def test_the_sliders_are_those_of_the_lesson():
-    for words in (
-        'far=Slider("f₅", "the fifth number", 1.5, 12.0, default=2.0, scale="linear", n=43)',
-        'step=Slider("k", "meta-steps", 0, 300, default=300, choices=tuple(path))',
-        'number=Slider("n", "number of the set of characters", 1, 12, default=6, scale="integer", n=12)',
-        'steps=Slider("k", "inner steps", 0, 10, default=3, scale="integer", n=11)',
-    ):
-        assert words in LESSON
-    assert "if step in (30, 100, 300):" in LESSON and "prototypes(body), adam(0.008)" in LESSON
-    assert "model = halved(small_cnn(classes=5, channels=(16, 32), side=14))" in LESSON
+LESSON = Path(__file__).parent / "14_meta_features.md"
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 # The centres
@@ -91,46 +31,45 @@ def test_the_sliders_are_those_of_the_lesson():
 
 def test_three_marks_stand_at_the_mean_and_one_at_the_median():
     """By the read-out, for every stop; and the target, 3 for the three, is reached with the fourth at 1.1."""
-    scene = figures.centres(torch.tensor([0.6, 0.9, 1.1, 1.4]))
-    reached = []
-    for far in FAR.stops():
+    scene, controls = shown(LESSON)[0]
+    slider, reached = controls["far"], []
+    for far in slider.stops():
         _, text = frame(scene, far=far)
         mean = np.mean([0.6, 0.9, 1.1, 1.4, far])
         least = [float(value) for value in re.findall(r"(?:distance|entropy|Saito) (\d\S*)", text)]
         assert least[:3] == pytest.approx([mean] * 3, abs=0.06), text
         assert least[3] == pytest.approx(1.1, abs=0.06)
         reached.append(all(abs(value - 3) <= 0.05 for value in least[:3]))
-    assert any(reached) and not reached[FAR.stops().index(FAR.default)]
+    assert any(reached) and not reached[slider.stops().index(slider.default)]
 
 
 # The embedding
 
 
-def test_the_embedding_comes_apart_as_the_lesson_says(path, images):
-    scene = figures.embedding_map(BODY, path, images)
+def test_the_embedding_comes_apart_as_the_lesson_says():
+    scene, controls = shown(LESSON)[1]
+    moments, start = controls["step"].stops(), (controls["step"].default, controls["number"].default)
     rings, seen, gaps = scene.moving[1:6], {}, {}
-    for step in MOMENTS:
-        for number in range(1, 13):
-            png, text = frame(scene, step=step, number=number)
-            assert png.startswith(b"\x89PNG")
-            seen[step, number] = [int(share) for share in re.findall(r"(\d+)%", text)]
-            places = np.array([[ring.get_xdata()[0], ring.get_ydata()[0]] for ring in rings])
-            apart = np.linalg.norm(places[:, None] - places, axis=2)
-            gaps[step, number] = apart  # of two rings, each about 19 wide
+    for step, number in itertools.product(moments, controls["number"].stops()):
+        png, text = frame(scene, step=step, number=number)
+        assert png.startswith(b"\x89PNG")
+        seen[step, number] = [int(share) for share in re.findall(r"(\d+)%", text)]
+        places = np.array([[ring.get_xdata()[0], ring.get_ydata()[0]] for ring in rings])
+        gaps[step, number] = np.linalg.norm(places[:, None] - places, axis=2)  # of two rings, each about 19 wide
     early = [(step, number) for step in (0, 30) for number in range(1, 13)]
-    assert any(seen[at][1] >= 90 for at in early) and seen[300, 6][1] < 90  # the target; the figure opens at 300, 6
-    mean = {step: np.mean([seen[step, number] for number in range(1, 13)], 0) for step in MOMENTS}
+    assert any(seen[at][1] >= 90 for at in early) and seen[start][1] < 90  # the target
+    mean = {step: np.mean([seen[step, number] for number in range(1, 13)], 0) for step in moments}
     assert mean[300][1] > mean[0][1] + 15
-    first, *between, last = (mean[step][0] for step in MOMENTS)  # held by the plane
+    first, *between, last = (mean[step][0] for step in moments)  # held by the plane
     assert max(between) < min(first, last) and all(35 < share < 40 for share in (first, last))
     assert seen[300, 6][1] == 100 - 2 * 6 and seen[300, 1][1] == 100 - 2 * 3  # of fifty images, 2% each
     assert gaps[300, 1][1, 4] < 28 < gaps[300, 6][0, 3] < 60  # a letter is 28 wide
 
 
-def test_prototypes_of_the_lesson_read_new_alphabets_and_the_saved_drawings(path):
+def test_prototypes_of_the_lesson_read_new_alphabets_and_the_saved_drawings():
     """From a half to more than three quarters; and a saved drawing meets the target of the last section."""
-    family = few_shot_tasks(font_alphabets().part("test"), ways=5, shots=1, queries=10)
-    new, learner = family(60, torch.Generator().manual_seed(111)), prototypes(BODY)
+    names = ran(LESSON).names
+    new, path, learner = names["new"], names["path"], prototypes(names["body"])
     right = {
         step: (learner.adapt(phi, new.support)(new.query.x).argmax(-1) == new.query.y).double().mean().item()
         for step, phi in path.items()
@@ -158,66 +97,46 @@ def test_readout_of_layers_says_what_is_drawn():
         assert heights == pytest.approx([float(value[k]) for part in (moved, alike) for value in part.values()])
 
 
-@pytest.fixture(scope="module")
-def layers() -> list[tuple[dict[str, float], dict[str, float], dict[str, float]]]:
-    """Relative change, CKA, and CKA with a random network, by layer after 0 to 10 inner steps: section 5's own cells."""
-    needed = (
-        "metautil.begin(seed",
-        "letters = font_alphabets",
-        "inner = maml",
-        "linear_cka(A, stretched)",
-        "cut = {",
-        "alike[layer]",
+def test_what_the_lesson_says_of_layers():
+    """The target, and the sentences below the figure, which draws relative changes and CKA after 0 to 10 inner steps."""
+    names, slider = ran(LESSON).names, shown(LESSON)[2][1]["steps"]
+    changes, likeness = (
+        [{layer: float(value[k]) for layer, value in names[name].items()} for k in slider.stops()]
+        for name in ("changes", "alike")
     )
-    cells = [cell.source for cell in jupytext.read(SOURCE, fmt="md:myst").cells if cell.cell_type == "code"]
-    scope: dict = {"adam": adam, "cross_entropy": cross_entropy, "accuracy": lambda learner, phi: 0.0}
-    for cell in cells:
-        if any(part in cell for part in needed):
-            exec(cell, scope)
-    at = lambda values, k: {layer: float(value[k]) for layer, value in values.items()}  # noqa: E731
-    return [(at(scope["changes"], k), at(scope["alike"], k), scope["unrelated"]) for k in range(11)]
-
-
-def test_what_the_lesson_says_of_layers(layers):
-    """The target, and the sentences below the figure."""
-    heads = [round(alike["head"], 2) for _, alike, _ in layers]
-    assert min(k for k in range(11) if heads[k] <= 0.45) == 6 and heads[3] > 0.45  # the figure opens at 3
-    for moved, alike, unrelated in layers[1:]:
+    heads, unrelated = [round(alike["head"], 2) for alike in likeness], names["unrelated"]
+    assert min(k for k in slider.stops() if heads[k] <= 0.45) == 6 and heads[slider.default] > 0.45
+    for moved, alike in zip(changes[1:], likeness[1:], strict=True):
         assert all(0.01 < moved[block] < 0.06 < moved["head"] for block in ("block 1", "block 2"))
         assert min(alike["block 1"], alike["block 2"]) > 0.97 and 0.4 < alike["head"] < 0.6
         assert alike["block 2"] - unrelated["block 2"] > 0.15 and alike["block 1"] - unrelated["block 1"] < 0.03
-    assert layers[1][0]["head"] == pytest.approx(1 / 8, abs=0.01) and layers[10][0]["head"] == pytest.approx(
-        1 / 4, abs=0.01
-    )
+    assert [changes[k]["head"] for k in (1, 10)] == pytest.approx([1 / 8, 1 / 4], abs=0.01)
 
 
 def test_what_the_live_cells_printed():
     """From the built notebook: what the prose says of accuracies, learners, drawings."""
-    path = ast.literal_eval(re.search(r"\{0: .*?\}", PRINTED)[0])
+    text = printed(LESSON)
+    path = ast.literal_eval(re.search(r"\{0: .*?\}", text)[0])
     assert 45 <= percent(path[0]) <= 55 and 75 < percent(path[300]) < 80
     rows = {
         name: [int(share) for share in re.findall(r"(\d+)%", row)]
-        for name, row in re.findall(r"^(pixels|random|meta-trained) +(nearest.*)$", PRINTED, re.M)
+        for name, row in re.findall(r"^(pixels|random|meta-trained) +(nearest.*)$", text, re.M)
     }
     spread = {name: max(row) - min(row) for name, row in rows.items()}
     assert max(spread, key=spread.get) == "random" and min(rows["meta-trained"]) > max(rows["random"]) + 15
-    adapted = ast.literal_eval(re.search(r"\{'no step': .*?\}", PRINTED)[0])
+    adapted = ast.literal_eval(re.search(r"\{'no step': .*?\}", text)[0])
     gains = {way: percent(share) - percent(adapted["no step"]) for way, share in adapted.items()}
     assert percent(adapted["all layers"]) < rows["random"][2]  # the linear probe
     assert percent(adapted["no step"]) == 20 and 0.8 * gains["all layers"] < gains["head only"] < gains["all layers"]
-    black, plain = map(int, re.search(r"black box (\d+)%, prototypes (\d+)%", PRINTED).groups())
+    black, plain = map(int, re.search(r"black box (\d+)%, prototypes (\d+)%", text).groups())
     assert abs(black - plain) <= 1
-    large, small = map(int, re.search(r"parameters: (\d+) and (\d+)\n", PRINTED).groups())
+    large, small = map(int, re.search(r"parameters: (\d+) and (\d+)\n", text).groups())
     assert 9 < large / small < 10
-    shuffled, renumbered = map(
-        int, re.search(r"black box: changed by shuffling (\d+)%, by renumbering (\d+)%", PRINTED).groups()
-    )
-    assert (
-        shuffled == 0
-        and round(100 / renumbered) == 9
-        and "prototypes: changed by shuffling 0%, by renumbering 0%" in PRINTED
-    )
-    named = {name: int(count) for name, count in re.findall(r"(pixels|random|meta-trained) (\d) of 5", PRINTED)}
+    changed = r"black box: changed by shuffling (\d+)%, by renumbering (\d+)%"
+    shuffled, renumbered = map(int, re.search(changed, text).groups())
+    assert shuffled == 0 and round(100 / renumbered) == 9
+    assert "prototypes: changed by shuffling 0%, by renumbering 0%" in text
+    named = {name: int(count) for name, count in re.findall(r"(pixels|random|meta-trained) (\d) of 5", text)}
     assert named == {"pixels": 4, "random": 5, "meta-trained": 5}
 
 
@@ -238,17 +157,14 @@ def test_cka_does_not_see_rotation_scale_and_shift():
 
 def test_relative_changes_are_those_of_the_layers():
     """A step of MAML that leaves all layers but one where they are."""
-    before = MODEL.init(torch.Generator().manual_seed(0))
+    names = ran(LESSON).names
+    model, new = names["model"], names["new"]
+    before = model.init(torch.Generator().manual_seed(0))
     after = before.expand(2, -1).clone()
-    MODEL.unpack(after)["2.weight"].mul_(1.5)
-    found = changes(MODEL, before, after)
+    model.unpack(after)["2.weight"].mul_(1.5)
+    found = changes(model, before, after)
     assert found == pytest.approx({"1": 0.0, "2": 0.5, "head": 0.0}, abs=1e-6)
-    assert maml(MODEL, cross_entropy, 0.1, 0).adapt(before, few()).args[0].shape == (2, MODEL.size)
-
-
-def few():
-    family = few_shot_tasks(font_alphabets().part("test"), ways=5, shots=1, queries=1)
-    return family(2, torch.Generator().manual_seed(0)).support
+    assert maml(model, cross_entropy, 0.1, 0).adapt(before, new.support).args[0].shape == (60, model.size)
 
 
 # What the prose says of the stored run

@@ -47,13 +47,20 @@ class Mistake:
         What went wrong, as a full sentence without a full stop.
     answer : callable
         Computes what an answer with this mistake computes.
-    hints : tuple of three str
-        From a question to nearly the answer.
+    question, pointer, remedy : str
+        The three hints, from a question to nearly the answer.
     """
 
     name: str
     answer: Callable[..., Any]
-    hints: Hints
+    question: str
+    pointer: str
+    remedy: str
+
+    @property
+    def hints(self) -> Hints:
+        """The hints in the order in which they are given."""
+        return self.question, self.pointer, self.remedy
 
 
 class Verdict(NamedTuple):
