@@ -245,6 +245,7 @@ def lines(log: Path) -> list[int]:
     return [int(line) for line in log.read_text().split()] if log.exists() else []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 @pytest.mark.parametrize("trial", range(int(os.environ.get("METAUTIL_TRIALS", "1"))))  # `make proof`: more of them
 def test_a_killed_run_ends_in_every_bit_as_one_that_was_not(tmp_path, trial):

@@ -115,6 +115,7 @@ def test_every_formula_is_registered_and_says_the_same():
     assert not differ, "in normal form,\n" + "\n".join(differ)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", FORMULAS)
 @settings(max_examples=20)
 @given(seed=ANY_SEED)

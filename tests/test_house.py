@@ -124,6 +124,7 @@ def public(name: str) -> set[str]:
     return {f"{name}.{one}" for one in bound if not one.startswith("_")}
 
 
+@pytest.mark.slow
 def test_everything_in_the_package_is_used(monkeypatch):
     """By a lesson's text, figures or checks, by what lessons share, by a benchmark, or by a part of the package that is."""
     monkeypatch.setattr(dependencies, "LIVE", ())  # what no saved output needs is to be used all the same
